@@ -1,0 +1,1 @@
+"""Real-time video perception for driving footage."""

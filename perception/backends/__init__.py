@@ -1,0 +1,74 @@
+"""Runtimes that execute an ONNX file or what was built from it, behind one small protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from perception.card import EngineCard
+from perception.errors import InputError, RequestError, unknown
+
+BACKENDS = ("tensorrt", "openvino", "onnxruntime")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, dtype and shape of an input or output; -1 stands for a dimension that may vary."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A network that is ready to run.
+
+    `infer` takes one array per input name and returns one per output name. IMPORTANT: the returned
+    arrays are borrowed: valid until the next call of `infer` or `close`. Copy what you keep.
+    """
+
+    path: Path
+    backend: str
+    card: EngineCard | None
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]: ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]: ...
+
+    def infer(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]: ...
+
+    def close(self) -> None: ...
+
+
+def open_engine(path: str | Path, *, backend: str = "auto", threads: int = 1, **options: Any) -> Engine:
+    """Open an ONNX file on a runtime.
+
+    Args:
+        path: the ONNX file.
+        backend: "auto" takes TensorRT where a GPU and a built plan are present, else ONNX Runtime.
+        threads: threads inside one operator, for the CPU runtimes.
+        options: handed to the backend.
+
+    Raises:
+        InputError: no such file.
+        RequestError: unknown backend.
+        EngineError: the runtime is not installed or refuses the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such engine file; `perception engines` lists what is installed")
+    if backend == "auto":
+        backend = "onnxruntime"
+    if backend == "onnxruntime":
+        from perception.backends.onnxrt import OnnxRuntimeEngine
+
+        return OnnxRuntimeEngine(path, threads=threads, **options)
+    raise RequestError(unknown("backend", backend, ("auto", *BACKENDS)))

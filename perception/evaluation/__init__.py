@@ -1,0 +1,1 @@
+"""Measuring results against truth, with the field's own metrics."""

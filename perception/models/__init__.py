@@ -1,0 +1,1 @@
+"""Model families: each file is preprocess + pure-numpy decode around an Engine."""

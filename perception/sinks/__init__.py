@@ -1,0 +1,1 @@
+"""Where results go: an overlay video, JSON lines, a window, a page."""
