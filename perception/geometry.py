@@ -1,0 +1,70 @@
+"""Boxes as arrays: intersection over union, non-maximum suppression, clipping.
+
+Boxes are ``xyxy`` (N, 4) float32 everywhere (see perception.types).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perception.types import F32
+
+Bools = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.intp]
+
+
+def area(xyxy: F32) -> F32:
+    """Areas (N,) in square pixels; a box of negative width or height has area 0."""
+    sides = np.maximum(xyxy[:, 2:] - xyxy[:, :2], 0)
+    return np.asarray(sides[:, 0] * sides[:, 1], np.float32)
+
+
+def intersection(a: F32, b: F32) -> F32:
+    """Areas of overlap, (N, M)."""
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides = np.maximum(bottom_right - top_left, 0)
+    return np.asarray(sides[..., 0] * sides[..., 1], np.float32)
+
+
+def iou(a: F32, b: F32) -> F32:
+    """Intersection over union of every pair, (N, M) float32 in 0..1; 0 where both boxes are empty."""
+    overlap = intersection(a, b)
+    union = area(a)[:, None] + area(b)[None, :] - overlap
+    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+
+
+def nms(xyxy: F32, score: F32, group: npt.NDArray[Any] | None = None, *, max_iou: float) -> Rows:
+    """Greedy non-maximum suppression.
+
+    Args:
+        xyxy: (N, 4).
+        score: (N,).
+        group: (N,) integers; a box only suppresses boxes of its own group. None: one group.
+        max_iou: a box that overlaps a better one by more than this is dropped.
+
+    Returns:
+        Rows kept, best score first (ties: lower row first, so the result is reproducible).
+    """
+    order = np.argsort(-score, kind="stable")
+    boxes = xyxy[order]
+    clash: Bools = iou(boxes, boxes) > max_iou
+    if group is not None:
+        members = group[order]
+        clash &= members[:, None] == members[None, :]
+    keep = np.ones(len(order), bool)
+    # Only boxes that clash with a later one can remove anything: usually few.
+    for row in np.flatnonzero(np.triu(clash, 1).any(axis=1)):
+        if keep[row]:
+            keep[row + 1 :] &= ~clash[row, row + 1 :]
+    return np.asarray(order[keep], np.intp)
+
+
+def clip(xyxy: F32, size: tuple[int, int]) -> F32:
+    """Boxes cut to a picture of (width, height)."""
+    width, height = size
+    limit = np.array([width, height, width, height], np.float32)
+    return np.clip(xyxy, np.float32(0), limit)

@@ -1,0 +1,217 @@
+"""One-stage anchor-free detectors with one prediction per grid cell: our own, and the YOLOX family.
+
+The network's output is raw; decoding is numpy and only touches the few cells that pass the score limit.
+Grid decoding after Ge et al., "YOLOX: Exceeding YOLO Series in 2021", section 2.1 (anchor-free).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perception.backends import Engine
+from perception.card import EngineCard, InputSpec
+from perception.errors import EngineError
+from perception.geometry import clip, nms
+from perception.preprocess import Mapping, Preprocessor, fitting_size
+from perception.types import F32, Detections, Frame
+
+# COCO's 80 class names in its order, with underscores; the road classes bear our own names.
+COCO_CLASSES = tuple(
+    "person bicycle car motorcycle airplane bus train truck boat traffic_light fire_hydrant stop_sign "
+    "parking_meter bench bird cat dog horse sheep cow elephant bear zebra giraffe backpack umbrella "
+    "handbag tie suitcase frisbee skis snowboard sports_ball kite baseball_bat baseball_glove skateboard "
+    "surfboard tennis_racket bottle wine_glass cup fork knife spoon bowl banana apple sandwich orange "
+    "broccoli carrot hot_dog pizza donut cake chair couch potted_plant bed dining_table toilet tv laptop "
+    "mouse remote keyboard cell_phone microwave oven toaster sink refrigerator book clock vase scissors "
+    "teddy_bear hair_drier toothbrush".split()
+)
+MAX_CANDIDATES = 1000
+MAX_DETECTIONS = 300
+
+
+def yolox_card(engine: Engine) -> EngineCard:
+    """The card of a public YOLOX export, which carries none.
+
+    Source: Megvii-BaseDetection/YOLOX demo/ONNXRuntime: BGR 0..255, picture top left, padding 114,
+    sigmoid inside the graph, class-agnostic suppression at IoU 0.45.
+    """
+    shape = engine.inputs[0].shape
+    if len(shape) != 4 or min(shape[2:]) < 0 or engine.outputs[0].shape[-1] != 5 + len(COCO_CLASSES):
+        raise EngineError(
+            f"{engine.path}: a YOLOX export must have a fixed 4-d input and 85 output columns, "
+            f"but has input {shape} and output {engine.outputs[0].shape}"
+        )
+    return EngineCard(
+        name=engine.path.stem,
+        family="yolox",
+        task="road",
+        classes=COCO_CLASSES,
+        input=InputSpec(size=(shape[3], shape[2]), fit="letterbox_top_left"),
+        decoder={
+            "strides": [8, 16, 32],
+            "objectness": True,
+            "activated": True,
+            "max_iou": 0.45,
+            "nms_groups": [list(COCO_CLASSES)],
+        },
+        licence="Apache-2.0",
+    )
+
+
+class AnchorFree:
+    """A detector around an engine of family "anchor_free" or "yolox".
+
+    Args:
+        engine: the engine; its card says how to prepare and decode.
+        card: for an engine without one.
+        min_score: detections below are dropped.
+        max_iou: for non-maximum suppression; None takes the card's.
+        pixels: for a network that takes any input size: most pixels of the input. None: as many as the
+            card's default size has. The input gets the source's shape.
+        classes: keep only these; None keeps all.
+
+    Raises:
+        EngineError: the engine's outputs are not what the family says.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        card: EngineCard,
+        *,
+        min_score: float = 0.3,
+        max_iou: float | None = None,
+        pixels: int | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        self.engine = engine
+        self.card = card
+        self.min_score = min_score
+        self.classes = card.classes
+        settings = card.decoder
+        self.max_iou = float(max_iou if max_iou is not None else settings.get("max_iou", 0.6))
+        self._strides = tuple(settings["strides"])
+        self._objectness = bool(settings["objectness"])
+        self._activated = bool(settings["activated"])
+        self._group = _groups(card.classes, settings.get("nms_groups", []))
+        self._wanted = None
+        if classes is not None:
+            self._wanted = np.array([name in set(classes) for name in card.classes])
+        columns = engine.outputs[0].shape[-1]
+        expected = (5 if self._objectness else 4) + len(card.classes)
+        if columns not in (expected, -1):
+            raise EngineError(
+                f"{engine.path}: output must have {expected} columns for {len(card.classes)} classes, "
+                f"but has {columns}"
+            )
+        spec = engine.inputs[0]
+        self._fixed = None if min(spec.shape[2:]) < 0 else (spec.shape[3], spec.shape[2])
+        self._pixels = pixels or card.input.size[0] * card.input.size[1]
+        self._preprocessors: dict[tuple[int, int], Preprocessor] = {}
+
+    def input_size(self, source: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) of the network's input for a source of (width, height)."""
+        if self._fixed is not None:
+            return self._fixed
+        return fitting_size(source, pixels=self._pixels, multiple=self.card.input.multiple)
+
+    def __call__(self, frame: Frame) -> Detections:
+        """Detect on one frame."""
+        tensor, mapping = self.preprocessor(frame.size)(frame)
+        outputs = self.engine.infer({self.engine.inputs[0].name: tensor})
+        height, width = tensor.shape[2:]
+        raw = outputs[self.engine.outputs[0].name][0]
+        return self.decode(raw, (width, height), mapping, frame.size)
+
+    def preprocessor(self, source: tuple[int, int]) -> Preprocessor:
+        """The preprocessor for sources of this (width, height)."""
+        found = self._preprocessors.get(source)
+        if found is None:
+            found = Preprocessor(self.card.input, size=self.input_size(source))
+            self._preprocessors[source] = found
+        return found
+
+    def decode(
+        self,
+        raw: npt.NDArray[Any],
+        input_size: tuple[int, int],
+        mapping: Mapping,
+        source: tuple[int, int],
+    ) -> Detections:
+        """Raw output (cells, columns) of one picture -> detections in source pixels."""
+        rows, score, class_id = self._candidates(raw)
+        grid, stride = _grid(input_size, self._strides)
+        if len(grid) != len(raw):
+            raise EngineError(
+                f"{self.engine.path}: output must have {len(grid)} cells for an input of "
+                f"{input_size[0]}x{input_size[1]}, but has {len(raw)}"
+            )
+        boxes = raw[rows, :4].astype(np.float32)
+        centre = (boxes[:, :2] + grid[rows]) * stride[rows]
+        half = np.exp(np.minimum(boxes[:, 2:4], 10)) * stride[rows] / 2
+        xyxy = mapping.to_source(np.concatenate([centre - half, centre + half], axis=1))
+        keep = nms(xyxy, score, self._group[class_id], max_iou=self.max_iou)[:MAX_DETECTIONS]
+        xyxy = clip(xyxy[keep], source)
+        visible = (xyxy[:, 2:] - xyxy[:, :2] > 0).all(axis=1)
+        keep = keep[visible]
+        return Detections(xyxy[visible], score[keep], class_id[keep], self.classes)
+
+    def _candidates(
+        self, raw: npt.NDArray[Any]
+    ) -> tuple[npt.NDArray[np.intp], F32, npt.NDArray[np.int32]]:
+        """Rows, scores and classes of the cells over the score limit, best MAX_CANDIDATES only."""
+        limit = self.min_score
+        if not self._activated:
+            clipped = min(max(limit, 1e-6), 1 - 1e-6)
+            limit = float(np.log(clipped / (1 - clipped)))
+        if self._objectness:
+            # The product with a class probability can only be lower, so this filter loses nothing.
+            rows = np.flatnonzero(raw[:, 4] >= limit)
+        else:
+            rows = np.flatnonzero(raw[:, 4:].max(axis=1) >= limit)
+        first = 5 if self._objectness else 4
+        by_class = raw[rows, first:].astype(np.float32)
+        if self._wanted is not None:
+            by_class = np.where(self._wanted, by_class, -np.inf)
+        class_id = by_class.argmax(axis=1).astype(np.int32)
+        score = by_class[np.arange(len(rows)), class_id]
+        if not self._activated:
+            score = _sigmoid(score)
+        if self._objectness:
+            objectness = raw[rows, 4].astype(np.float32)
+            score = score * (objectness if self._activated else _sigmoid(objectness))
+        keep = np.flatnonzero(score >= self.min_score)
+        if len(keep) > MAX_CANDIDATES:
+            keep = keep[np.argsort(-score[keep], kind="stable")[:MAX_CANDIDATES]]
+        return rows[keep], score[keep].astype(np.float32), class_id[keep]
+
+
+def _sigmoid(x: F32) -> F32:
+    return np.asarray(1 / (1 + np.exp(-x)), np.float32)
+
+
+@lru_cache(maxsize=16)
+def _grid(input_size: tuple[int, int], strides: tuple[int, ...]) -> tuple[F32, F32]:
+    """Cell corners (cells, 2) in cells and strides (cells, 1), level by level, row by row."""
+    width, height = input_size
+    cells, sizes = [], []
+    for stride in strides:
+        x, y = np.meshgrid(np.arange(width // stride), np.arange(height // stride))
+        level = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
+        cells.append(level)
+        sizes.append(np.full((len(level), 1), stride, np.float32))
+    return np.concatenate(cells), np.concatenate(sizes)
+
+
+def _groups(classes: Sequence[str], groups: Sequence[Sequence[str]]) -> npt.NDArray[np.int32]:
+    """Group number by class_id: classes named together suppress each other."""
+    group = np.arange(len(classes), dtype=np.int32)
+    for names in groups:
+        members = [classes.index(name) for name in names if name in classes]
+        group[members] = members[0] if members else -1
+    return group

@@ -1,0 +1,121 @@
+"""From a frame to a network's input, and the way back for boxes.
+
+The mapping and its inverse are made together and travel together, so they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from perception.card import InputSpec
+from perception.colour import planes_to_bgr_resized
+from perception.types import F32, U8, Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Where source pixels lie in the network's input: ``input = source * scale + offset``."""
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def to_source(self, xyxy: F32) -> F32:
+        """Boxes (N, 4) in input pixels -> source pixels."""
+        scale = np.array(self.scale * 2, np.float32)
+        offset = np.array(self.offset * 2, np.float32)
+        return np.asarray((xyxy - offset) / scale, np.float32)
+
+    def points_to_source(self, points: F32) -> F32:
+        """Points (..., 2) in input pixels -> source pixels."""
+        return np.asarray(
+            (points - np.array(self.offset, np.float32)) / np.array(self.scale, np.float32), np.float32
+        )
+
+
+def fitting_size(source: tuple[int, int], *, pixels: int, multiple: int) -> tuple[int, int]:
+    """The input size that shows a source largest without spending more than `pixels`.
+
+    A wide picture in a square input wastes half of the network's work on padding; a network that takes any
+    size does better with one of the source's own shape.
+
+    Args:
+        source: (width, height) of the source.
+        pixels: most pixels the input may have.
+        multiple: width and height must be multiples of this.
+
+    Returns:
+        (width, height); at least one `multiple` each.
+    """
+    best, best_key = (multiple, multiple), (0.0, 0)
+    for width in range(multiple, pixels // multiple + 1, multiple):
+        needed = width * source[1] / source[0]
+        ceiling = -(-needed // multiple) * multiple
+        for height in {int(ceiling), int(ceiling) - multiple}:
+            if height < multiple or width * height > pixels:
+                continue
+            scale = min(width / source[0], height / source[1])
+            key = (round(scale, 6), -width * height)
+            if key > best_key:
+                best, best_key = (width, height), key
+    return best
+
+
+class Preprocessor:
+    """Turns frames into (1, 3, H, W) float32 for an `InputSpec`; buffers are kept between frames.
+
+    The returned tensor is borrowed: valid until the next call.
+    """
+
+    def __init__(self, spec: InputSpec, *, size: tuple[int, int] | None = None) -> None:
+        self.spec = spec
+        self.size = size or spec.size
+        width, height = self.size
+        self._canvas: U8 = np.full((height, width, 3), spec.pad, np.uint8)
+        self._filled: tuple[int, int, int, int] | None = None
+        mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
+        self._mean = mean.reshape(3, 1, 1)
+        self._inverse_std = (1 / std).reshape(3, 1, 1)
+
+    def __call__(self, frame: Frame) -> tuple[F32, Mapping]:
+        source = frame.size
+        mapping, (x, y, width, height) = self._place(source)
+        if (x, y, width, height) != self._filled:
+            self._canvas[:] = self.spec.pad
+            self._filled = (x, y, width, height)
+        target = self._canvas[y : y + height, x : x + width]
+        if frame.planes is not None:
+            target[:] = planes_to_bgr_resized(frame.planes, (width, height))
+        elif source == (width, height):
+            target[:] = frame.image
+        else:
+            # Bilinear aliases below half size: a small sign may fall between the sampled pixels.
+            shrink = min(width / source[0], height / source[1])
+            method = cv2.INTER_AREA if shrink < 0.5 else cv2.INTER_LINEAR
+            cv2.resize(frame.image, (width, height), dst=target, interpolation=method)
+        return self._tensor(), mapping
+
+    def _place(self, source: tuple[int, int]) -> tuple[Mapping, tuple[int, int, int, int]]:
+        """The mapping, and the rectangle (x, y, width, height) of the input that the picture fills."""
+        width, height = self.size
+        if self.spec.fit == "stretch":
+            mapping = Mapping((width / source[0], height / source[1]), (0.0, 0.0))
+            return mapping, (0, 0, width, height)
+        scale = min(width / source[0], height / source[1])
+        inner = max(1, int(source[0] * scale + 1e-6)), max(1, int(source[1] * scale + 1e-6))
+        x = y = 0
+        if self.spec.fit == "letterbox":
+            x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
+        exact = inner[0] / source[0], inner[1] / source[1]
+        return Mapping(exact, (float(x), float(y))), (x, y, *inner)
+
+    def _tensor(self) -> F32:
+        swap = self.spec.colour == "rgb"
+        tensor: F32 = cv2.dnn.blobFromImage(self._canvas, swapRB=swap)
+        if self._mean.any():
+            tensor -= self._mean
+        if (self._inverse_std != 1).any():
+            tensor *= self._inverse_std
+        return tensor

@@ -1,0 +1,448 @@
+"""Running a pipeline over a source: the only file with threads.
+
+    source thread --Channel--> calling thread: Pipeline --Channel--> sink thread
+
+Stages run in the caller's thread, in frame order, so trackers need no locks. A file never loses a frame:
+`put` waits. A live source never waits: its oldest waiting frame is dropped and counted. Results are never
+dropped. A failure anywhere ends the run: what was already computed is still written, everything is closed,
+every thread is joined, and the failure is raised in the caller.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from perception.errors import PerceptionError, RunError, SinkError, SourceError
+from perception.pipeline import Pipeline
+from perception.sources import SourceInfo
+from perception.types import Frame, FrameResult
+
+T = TypeVar("T")
+WAITING_FRAMES = 3
+WAITING_RESULTS = 4
+CLOSE_TIMEOUT_S = 10.0
+SAMPLES_KEPT = 20_000
+
+
+class Source(Protocol):
+    """Frames of one stream, in order.
+
+    Attributes:
+        live: True when frames come at their own pace and the newest matters most.
+        info: what is known before the first frame.
+        decoded: frames handed over so far.
+        corrupt: packets or frames that were damaged and skipped.
+        claimed: frames the container says it has; None when it does not say.
+        damage: one short sentence for each kind of damage met.
+    """
+
+    live: bool
+    info: SourceInfo
+
+    @property
+    def decoded(self) -> int: ...
+
+    @property
+    def corrupt(self) -> int: ...
+
+    @property
+    def claimed(self) -> int | None: ...
+
+    @property
+    def damage(self) -> list[str]: ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Idempotent, from any thread; ends a waiting read."""
+
+
+class Sink(Protocol):
+    """Takes results in order. `finish` is called once after the last result, `close` always."""
+
+    def open(self, info: SourceInfo) -> None: ...
+
+    def write(self, result: FrameResult) -> None: ...
+
+    def finish(self, report: dict[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Aborted(Exception):
+    """The other side of a channel is gone."""
+
+
+class Channel(Generic[T]):
+    """A bounded queue between two threads that cannot hang: closing or aborting wakes both sides.
+
+    Args:
+        capacity: most items waiting.
+        drop_oldest: when full, `put` drops the oldest waiting item instead of waiting.
+    """
+
+    def __init__(self, capacity: int, *, drop_oldest: bool = False) -> None:
+        self._items: deque[T] = deque()
+        self._capacity = capacity
+        self._drop_oldest = drop_oldest
+        self._changed = threading.Condition()
+        self._closed = False
+        self._aborted = False
+        self.dropped = 0
+        self.lost = 0
+
+    def put(self, item: T) -> None:
+        """Hand an item over; waits while full unless `drop_oldest`.
+
+        Raises:
+            Aborted: nobody will ever take it.
+        """
+        with self._changed:
+            while len(self._items) >= self._capacity and not (self._aborted or self._closed):
+                if self._drop_oldest:
+                    self._items.popleft()
+                    self.dropped += 1
+                else:
+                    self._changed.wait()
+            if self._aborted or self._closed:
+                raise Aborted
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[T]:
+        """Take items until the channel is closed and empty.
+
+        Raises:
+            Aborted: the channel was aborted; waiting items are lost.
+        """
+        while True:
+            with self._changed:
+                while not self._items and not (self._closed or self._aborted):
+                    self._changed.wait()
+                if self._aborted:
+                    raise Aborted
+                if not self._items:
+                    return
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+
+    def close(self) -> None:
+        """No more items will come; waiting ones can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def abort(self) -> None:
+        """Wake both sides with `Aborted`; items still waiting are counted in `lost`."""
+        with self._changed:
+            self._aborted = True
+            self.lost += len(self._items)
+            self._items.clear()
+            self._changed.notify_all()
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Where every frame of a stream went.
+
+    Attributes:
+        claimed: by the container; None when it does not say.
+        decoded: handed over by the source.
+        corrupt: damaged and skipped by the decoder.
+        dropped: by the freshness policy of a live source.
+        unprocessed: decoded, but the run was stopped before their turn.
+        inferred: went through the pipeline.
+        written: results that every sink has taken; equals `inferred` when there is no sink.
+    """
+
+    claimed: int | None = None
+    decoded: int = 0
+    corrupt: int = 0
+    dropped: int = 0
+    unprocessed: int = 0
+    inferred: int = 0
+    written: int = 0
+
+    @property
+    def adds_up(self) -> bool:
+        return self.decoded == self.inferred + self.dropped + self.unprocessed and (
+            self.inferred == self.written
+        )
+
+    def as_dict(self) -> dict[str, int | bool | None]:
+        names = ("claimed", "decoded", "corrupt", "dropped", "unprocessed", "inferred", "written")
+        return {name: getattr(self, name) for name in names} | {"adds_up": self.adds_up}
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did: the ledger, and times from the last SAMPLES_KEPT frames (bounded memory).
+
+    `stopped` is True when it was asked to end early; `objects` counts detections by class, `tracks` the
+    tracks begun by task.
+    """
+
+    source: str = ""
+    ledger: Ledger = field(default_factory=Ledger)
+    wall_s: float = 0.0
+    stopped: bool = False
+    first_result_s: float | None = None
+    damage: list[str] = field(default_factory=list)
+    objects: dict[str, int] = field(default_factory=dict)
+    tracks: dict[str, int] = field(default_factory=dict)
+    stages: dict[str, deque[float]] = field(default_factory=dict)
+    latency: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
+
+    @property
+    def fps(self) -> float:
+        """Results per second of wall time, from the start of the run to its last output closed."""
+        return self.ledger.inferred / self.wall_s if self.wall_s > 0 else 0.0
+
+    def add(self, result: FrameResult) -> None:
+        self.latency.append(result.latency)
+        for name, seconds in result.timings.items():
+            self.stages.setdefault(name, deque(maxlen=SAMPLES_KEPT)).append(seconds)
+        for found in result.detections.values():
+            counts = np.bincount(found.class_id, minlength=len(found.classes))
+            for class_id in np.flatnonzero(counts):
+                name = found.classes[class_id]
+                self.objects[name] = self.objects.get(name, 0) + int(counts[class_id])
+        for task, tracks in result.tracks.items():
+            # Ids count from 1 and are never used twice, so the highest one seen is their number.
+            highest = int(tracks.track_id.max()) if len(tracks) else 0
+            self.tracks[task] = max(self.tracks.get(task, 0), highest)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the last line of the record."""
+        return {
+            "source": self.source,
+            "ledger": self.ledger.as_dict(),
+            "stopped": self.stopped,
+            "fps": round(self.fps, 2),
+            "wall_s": round(self.wall_s, 3),
+            "first_result_s": _rounded(self.first_result_s),
+            "latency_ms": quantiles_ms(self.latency),
+            "stages_ms": {name: quantiles_ms(values) for name, values in self.stages.items()},
+            "objects": dict(sorted(self.objects.items())),
+            "tracks": self.tracks,
+            "damage": self.damage,
+        }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
+
+
+def quantiles_ms(seconds: Sequence[float] | deque[float]) -> dict[str, float]:
+    """p50, p95, p99 and max in milliseconds; empty when there are no samples."""
+    if not seconds:
+        return {}
+    values = np.percentile(np.fromiter(seconds, float), [50, 95, 99, 100]) * 1000
+    return dict(zip(("p50", "p95", "p99", "max"), values.round(3).tolist(), strict=True))
+
+
+class Run:
+    """A pipeline running over a source. Iterate it for results, or call `drain`.
+
+        with Run(source, pipeline, [sink]) as run:
+            for result in run:
+                ...
+        print(run.report.as_dict())
+
+    Iterating to the end, leaving the `with` block, or `close` end the run and release everything.
+
+    Args:
+        source: where frames come from; closed by the run.
+        pipeline: closed by the run.
+        sinks: opened with the source's info, closed by the run.
+    """
+
+    def __init__(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink] = ()) -> None:
+        self.source = source
+        self.pipeline = pipeline
+        self.sinks = tuple(sinks)
+        self.report = Report(source=source.info.name)
+        self._frames: Channel[Frame] = Channel(
+            1 if source.live else WAITING_FRAMES, drop_oldest=source.live
+        )
+        self._results: Channel[FrameResult] = Channel(WAITING_RESULTS)
+        self._failures: list[BaseException] = []
+        self._threads: list[threading.Thread] = []
+        self._iterator: Generator[FrameResult, None, None] | None = None
+        self._ended = False
+        self._start = monotonic()
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known about the source."""
+        return self.source.info
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[FrameResult]:
+        if self._iterator is None:
+            self._iterator = self._iterate()
+        return self._iterator
+
+    def __next__(self) -> FrameResult:
+        return next(iter(self))
+
+    def drain(self) -> Report:
+        """Run to the end; results go to the sinks."""
+        for _ in self:
+            pass
+        return self.report
+
+    def close(self) -> None:
+        """End the run, wherever it is; results already computed are still written.
+
+        Raises:
+            PerceptionError: an output could not be finished.
+        """
+        if self._iterator is not None:
+            self._iterator.close()
+        self._end()
+
+    def stop(self) -> None:
+        """Ask the run to end after the frame at hand; from any thread, for signal handlers."""
+        self.report.stopped = True
+        self._frames.abort()
+        self._attempt(self.source.close)
+
+    def _iterate(self) -> Generator[FrameResult, None, None]:
+        self._start = monotonic()
+        try:
+            for sink in self.sinks:
+                sink.open(self.source.info)
+            self._spawn("source", self._read)
+            if self.sinks:
+                self._spawn("sinks", self._write)
+            yield from self._process()
+        except BaseException as failure:
+            # The thread's failure is the cause; what the caller met is only its consequence.
+            if not self._failures or not isinstance(failure, Aborted):
+                self._failures.insert(0, failure)
+        finally:
+            self._end()
+
+    def _process(self) -> Iterator[FrameResult]:
+        ledger = self.report.ledger
+        for frame in self._frames:
+            try:
+                result = self.pipeline(frame)
+            except BaseException:
+                ledger.unprocessed += 1
+                raise
+            ledger.inferred += 1
+            self.report.add(result)
+            if self.report.first_result_s is None:
+                self.report.first_result_s = monotonic() - self._start
+            if self.sinks:
+                self._results.put(result)
+            yield result
+
+    def _spawn(self, name: str, target: Any) -> None:
+        thread = threading.Thread(target=target, name=f"perception-{name}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _read(self) -> None:
+        undelivered = 0
+        try:
+            for frame in self.source:
+                undelivered = 1
+                self._frames.put(frame)
+                undelivered = 0
+            self._frames.close()
+        except Aborted:
+            self.report.ledger.unprocessed += undelivered
+        except PerceptionError as failure:
+            self._fail_reading(failure)
+        except BaseException as failure:
+            error = SourceError(f"{self.source.info.name}: {type(failure).__name__}: {failure}")
+            error.__cause__ = failure
+            self._fail_reading(error)
+
+    def _fail_reading(self, failure: PerceptionError) -> None:
+        # Frames decoded before the failure are good: they are still processed.
+        self._failures.append(failure)
+        self._frames.close()
+
+    def _write(self) -> None:
+        try:
+            for result in self._results:
+                for sink in self.sinks:
+                    sink.write(result)
+                self.report.ledger.written += 1
+        except Aborted:
+            pass
+        except BaseException as failure:
+            error: BaseException = failure
+            if not isinstance(failure, PerceptionError):
+                error = SinkError(f"writing a result failed: {type(failure).__name__}: {failure}")
+                error.__cause__ = failure
+            self._failures.append(error)
+            self._results.abort()
+            self._frames.abort()
+
+    def _end(self) -> None:
+        """Close everything, once; raise the first failure."""
+        if self._ended:
+            return
+        self._ended = True
+        ledger = self.report.ledger
+        self._attempt(self.source.close)
+        self._frames.abort()
+        self._results.close()
+        deadline = monotonic() + CLOSE_TIMEOUT_S
+        for thread in self._threads:
+            thread.join(max(0.1, deadline - monotonic()))
+            if thread.is_alive():
+                self._results.abort()
+                self._failures.append(
+                    RunError(f"{thread.name} did not stop within {CLOSE_TIMEOUT_S:.0f} s; it was left behind")
+                )
+        ledger.unprocessed += self._frames.lost
+        ledger.claimed = self.source.claimed
+        ledger.decoded = self.source.decoded
+        ledger.corrupt = self.source.corrupt
+        ledger.dropped = self._frames.dropped
+        if not self.sinks:
+            ledger.written = ledger.inferred
+        self.report.damage = list(self.source.damage)
+        self.report.wall_s = monotonic() - self._start
+        for sink in self.sinks:
+            self._attempt(lambda sink=sink: sink.finish(self.report.as_dict()))  # type: ignore[misc]
+            self._attempt(sink.close)
+        self.report.wall_s = monotonic() - self._start
+        self._attempt(self.pipeline.close)
+        for failure in self._failures:
+            if not isinstance(failure, (Aborted, GeneratorExit)):
+                raise failure
+
+    def _attempt(self, action: Any) -> None:
+        try:
+            action()
+        except Exception as failure:
+            self._failures.append(failure)
+
+
+def run(source: Source, pipeline: Pipeline, sinks: Sequence[Sink] = ()) -> Report:
+    """Run a pipeline over a source to its end, results to the sinks.
+
+    Raises:
+        PerceptionError: the first failure, after everything has been closed.
+    """
+    return Run(source, pipeline, sinks).drain()
