@@ -1,0 +1,174 @@
+"""`perception run`: sources in, overlay videos and records out."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from perception.assemble import open as open_run
+from perception.config import DEFAULT
+from perception.errors import InputError, PerceptionError, RequestError
+from perception.progress import Progress, clock
+from perception.runner import Report, Run
+
+VIDEO_SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .flv .wmv .3gp .gif .h264 .hevc".split()
+)
+STOPPED = 130
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add = parser.add_argument
+    add("source", nargs="+", metavar="SOURCE", help="video files, or a folder, glob or list of pictures")
+    add("-c", "--config", default=DEFAULT, help="name or path of a configuration (default: %(default)s)")
+    add("-o", "--output", metavar="OUT", help="overlay video (.mp4 .mkv .mov); a folder for pictures or several sources")
+    add("--jsonl", metavar="OUT", help='record, one JSON object a line; "-" is standard output; a folder for several sources')
+    add("--backend", choices=("auto", "tensorrt", "openvino", "onnxruntime"), help="runtime of the engines")
+    add("--min-score", type=float, metavar="S", help="score limit of the detectors, 0 to 1")
+    add("--no-track", action="store_true", help="detect only")
+    add("--engine", metavar="NAME|PATH", help="another engine for the first detector")
+    add("--family", help="what an ONNX file without a card is: yolox")
+    add("--fps", type=float, help="take a folder of pictures as a sequence at this rate")
+    add("--no-progress", action="store_true", help="no progress line")
+
+
+def call(options: argparse.Namespace) -> int:
+    """Run every source in turn; the worst exit status wins."""
+    jobs = _jobs(options.source)
+    several = len(jobs) > 1
+    # With the record on standard output, everything said to people goes to standard error.
+    out = sys.stderr if options.jsonl == "-" else sys.stdout
+    status = 0
+    for source in jobs:
+        try:
+            status = max(status, _run_one(source, options, several=several, out=out))
+        except PerceptionError as error:
+            if not several:
+                raise
+            # One bad recording must not keep the others waiting; it still fails the command.
+            print(f"perception: {error}", file=sys.stderr)
+            status = max(status, 2 if isinstance(error, RequestError) else 1)
+        if status == STOPPED:
+            break
+    return status
+
+
+def _run_one(
+    source: Path | list[str], options: argparse.Namespace, *, several: bool, out: TextIO
+) -> int:
+    output = _destination(options.output, source, ".mp4", several)
+    jsonl = _destination(options.jsonl, source, ".jsonl", several)
+    run = open_run(
+        source if isinstance(source, list) else str(source),
+        config=options.config,
+        output=output,
+        jsonl=jsonl,
+        engine=options.engine,
+        family=options.family,
+        backend=options.backend,
+        min_score=options.min_score,
+        track=not options.no_track,
+        fps=options.fps,
+    )
+    progress = Progress(run.info.name, run.info.frames, enabled=False if options.no_progress else None)
+    try:
+        with run, stopped_by_signals(run):
+            for _ in run:
+                progress.advance()
+    finally:
+        progress.end()
+    print(summary(run, output=output, jsonl=jsonl), file=out)
+    if run.report.stopped:
+        return STOPPED
+    return 0 if run.report.ledger.adds_up else 1
+
+
+def _jobs(words: list[str]) -> list[Path | list[str]]:
+    """One entry per run: a path each, but pictures named one by one belong together."""
+    jobs: list[Path | list[str]] = []
+    pictures: list[str] = []
+    for word in words:
+        path = Path(word)
+        if path.is_dir():
+            videos = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES - {".gif"})
+            jobs += videos or [path]
+        elif path.is_file() and path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp", ".bmp"}:
+            pictures.append(word)
+        else:
+            jobs.append(path)
+    return [*jobs, *([pictures] if pictures else [])]
+
+
+def _destination(wish: str | None, source: Path | list[str], suffix: str, several: bool) -> str | None:
+    """Where an output goes: as asked, or inside the folder that was asked for several sources."""
+    if wish is None or wish == "-" or not several or isinstance(source, list):
+        return wish
+    folder = Path(wish)
+    if folder.suffix in (".mp4", ".mkv", ".mov", ".jsonl"):
+        raise InputError(f"{wish}: several sources need a folder here, not one file; write {folder.stem}/")
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder / f"{source.stem}{suffix}")
+
+
+@contextmanager
+def stopped_by_signals(run: Run) -> Iterator[None]:
+    """SIGINT and SIGTERM end the run after the frame at hand, outputs complete; a second one breaks off."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if run.report.stopped:
+            raise KeyboardInterrupt
+        # A handler runs between two steps of this very thread, which may hold a lock that stop() needs.
+        threading.Thread(target=run.stop, daemon=True).start()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def summary(run: Run, *, output: str | None, jsonl: str | None) -> str:
+    """What happened and where the results are, in a few lines."""
+    report, ledger, info = run.report, run.report.ledger, run.info
+    width, height = info.size
+    kind = "pictures" if info.kind == "pictures" else "frames"
+    head = f"{info.name}  {width}x{height}"
+    if info.duration_s:
+        head += f", {clock(info.duration_s)}"
+    lines = [head + (", stopped early" if report.stopped else "")]
+    counts = f"  {ledger.decoded} {kind} decoded, {ledger.inferred} inferred, {ledger.written} written"
+    for name in ("corrupt", "dropped", "unprocessed"):
+        if getattr(ledger, name):
+            counts += f", {getattr(ledger, name)} {name}"
+    lines.append(counts + (": every frame accounted for" if ledger.adds_up else ": DOES NOT ADD UP"))
+    lines += [f"  damage: {sentence}" for sentence in report.damage]
+    lines.append(_speed(report))
+    if report.tracks:
+        lines.append("  tracks: " + ", ".join(f"{n} on {task}" for task, n in report.tracks.items()))
+    if report.objects:
+        each = ", ".join(f"{n} {name}" for name, n in sorted(report.objects.items(), key=lambda x: -x[1]))
+        lines.append(f"  detections: {each}")
+    for what, path in (("overlay", output), ("record", jsonl)):
+        if path is not None and path != "-":
+            lines.append(f"  {what}: {path}")
+    if output is None and jsonl is None:
+        lines.append("  nothing was written: add -o OUT.mp4 for an overlay, --jsonl OUT.jsonl for a record")
+    return "\n".join(lines)
+
+
+def _speed(report: Report) -> str:
+    stages = report.as_dict()["stages_ms"]
+    each = ", ".join(f"{name} {values['p50']:.1f}" for name, values in stages.items())
+    return f"  {report.fps:.1f} frames/s in {report.wall_s:.1f} s; median ms per frame: {each or 'none'}"
