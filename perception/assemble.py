@@ -8,8 +8,9 @@ from typing import Any
 
 from perception.config import DEFAULT, Config, load_config
 from perception.registry import construct
-from perception.runner import Run, Sink, Source
-from perception.sources import open_source
+from perception.runner import Run
+from perception.sinks import Sink
+from perception.sources import Source, open_source
 
 __all__ = ["open", "open_run"]
 

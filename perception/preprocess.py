@@ -51,15 +51,13 @@ def fitting_size(source: tuple[int, int], *, pixels: int, multiple: int) -> tupl
     """
     best, best_key = (multiple, multiple), (0.0, 0)
     for width in range(multiple, pixels // multiple + 1, multiple):
-        needed = width * source[1] / source[0]
-        ceiling = -(-needed // multiple) * multiple
-        for height in {int(ceiling), int(ceiling) - multiple}:
-            if height < multiple or width * height > pixels:
-                continue
-            scale = min(width / source[0], height / source[1])
-            key = (round(scale, 6), -width * height)
-            if key > best_key:
-                best, best_key = (width, height), key
+        needed = -(-width * source[1] // (source[0] * multiple)) * multiple
+        affordable = pixels // width // multiple * multiple
+        height = max(multiple, min(needed, affordable))
+        scale = min(width / source[0], height / source[1])
+        key = (round(scale, 6), -width * height)
+        if key > best_key and width * height <= pixels:
+            best, best_key = (width, height), key
     return best
 
 

@@ -15,13 +15,14 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from perception.errors import PerceptionError, RunError, SinkError, SourceError
 from perception.pipeline import Pipeline
-from perception.sources import SourceInfo
+from perception.sinks import Sink
+from perception.sources import Source, SourceInfo
 from perception.types import Frame, FrameResult
 
 T = TypeVar("T")
@@ -29,51 +30,6 @@ WAITING_FRAMES = 3
 WAITING_RESULTS = 4
 CLOSE_TIMEOUT_S = 10.0
 SAMPLES_KEPT = 20_000
-
-
-class Source(Protocol):
-    """Frames of one stream, in order.
-
-    Attributes:
-        live: True when frames come at their own pace and the newest matters most.
-        info: what is known before the first frame.
-        decoded: frames handed over so far.
-        corrupt: packets or frames that were damaged and skipped.
-        claimed: frames the container says it has; None when it does not say.
-        damage: one short sentence for each kind of damage met.
-    """
-
-    live: bool
-    info: SourceInfo
-
-    @property
-    def decoded(self) -> int: ...
-
-    @property
-    def corrupt(self) -> int: ...
-
-    @property
-    def claimed(self) -> int | None: ...
-
-    @property
-    def damage(self) -> list[str]: ...
-
-    def __iter__(self) -> Iterator[Frame]: ...
-
-    def close(self) -> None:
-        """Idempotent, from any thread; ends a waiting read."""
-
-
-class Sink(Protocol):
-    """Takes results in order. `finish` is called once after the last result, `close` always."""
-
-    def open(self, info: SourceInfo) -> None: ...
-
-    def write(self, result: FrameResult) -> None: ...
-
-    def finish(self, report: dict[str, Any]) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class Aborted(Exception):

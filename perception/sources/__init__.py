@@ -1,1 +1,151 @@
 """Where frames come from: video files, pictures, cameras, network streams."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+from perception.errors import InputError, RequestError
+from perception.types import Frame
+
+PICTURE_SUFFIXES = frozenset(
+    ".bmp .jpeg .jpg .jpe .jp2 .pbm .pgm .png .ppm .tif .tiff .webp".split()
+)
+
+# FFmpeg's "unspecified" for colour tags.
+UNSPECIFIED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """How a stream's numbers become light, as in ITU-T H.273; 2 means "not said" (0 for the range).
+
+    Attributes:
+        primaries, trc, space: colour_primaries, transfer_characteristics, matrix_coefficients.
+        range: 0 not said, 1 limited (16-235), 2 full (0-255).
+    """
+
+    primaries: int = UNSPECIFIED
+    trc: int = UNSPECIFIED
+    space: int = UNSPECIFIED
+    range: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known about a source before its first frame.
+
+    Attributes:
+        name: short, for messages and the record.
+        path: of the file; None when there is none.
+        size: (width, height) as shown, after rotation.
+        time_base: of every frame's pts, seconds.
+        rate: average frames per second; None when unknown.
+        frames: as claimed by the container; None when it does not say.
+        duration_s: as claimed by the container; None when it does not say.
+        has_audio: True when a track of sound lies beside the pictures.
+        kind: "video" (frames in time) or "pictures" (each on its own).
+        matrix, full_range: of the planes that the frames carry.
+        colour: tags for an output that carries these planes.
+        sample_aspect_ratio: width to height of one pixel, as shown; 1 when not said.
+        bit_rate: bits per second of the pictures; None when unknown.
+    """
+
+    name: str
+    size: tuple[int, int]
+    time_base: Fraction
+    path: str | None = None
+    rate: Fraction | None = None
+    frames: int | None = None
+    duration_s: float | None = None
+    has_audio: bool = False
+    kind: str = "video"
+    matrix: str = "bt601"
+    full_range: bool = False
+    colour: Colour = Colour()
+    sample_aspect_ratio: Fraction = Fraction(1)
+    bit_rate: int | None = None
+
+
+class Source(Protocol):
+    """Frames of one stream, in order.
+
+    Attributes:
+        live: True when frames come at their own pace and the newest matters most.
+        info: what is known before the first frame.
+        decoded: frames handed over so far.
+        corrupt: packets or frames that were damaged and skipped.
+        claimed: frames the container says it has; None when it does not say.
+        damage: one short sentence for each kind of damage met.
+    """
+
+    live: bool
+    info: SourceInfo
+
+    @property
+    def decoded(self) -> int: ...
+
+    @property
+    def corrupt(self) -> int: ...
+
+    @property
+    def claimed(self) -> int | None: ...
+
+    @property
+    def damage(self) -> list[str]: ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Idempotent, from any thread; ends a waiting read."""
+
+
+def open_source(source: str | Path, *, fps: float | None = None, stream: int = 0) -> Source:
+    """Open whatever `source` names.
+
+    Args:
+        source: a video file, a picture, a folder or glob of pictures.
+        fps: makes pictures a sequence of so many frames a second, instead of each on its own.
+        stream: number of this source in a run with several.
+
+    Raises:
+        InputError: it does not exist or cannot be read; says why and what to do.
+        RequestError: a kind of source that is not supported.
+    """
+    text = str(source)
+    options: dict[str, Any] = {"stream": stream}
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _pictures(text, [path], fps, options)
+    if path.exists():
+        if path.suffix.lower() in PICTURE_SUFFIXES:
+            return _pictures(text, [path], fps, options)
+        if fps is not None:
+            raise RequestError(
+                f"{text}: fps is for pictures; a video file carries its own times (leave --fps out)"
+            )
+        from perception.sources.file import FileSource
+
+        return FileSource(path, **options)
+    if glob.has_magic(text):
+        found = [Path(name) for name in glob.glob(str(path), recursive=True)]
+        found = [file for file in found if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()]
+        if not found:
+            raise InputError(f"{text}: no picture matches; known: {', '.join(sorted(PICTURE_SUFFIXES))}")
+        return _pictures(text, found, fps, options)
+    if text == "-" or "://" in text or text.isdigit() or text.startswith("/dev/video"):
+        raise RequestError(
+            f"{text}: live sources are not supported yet; give a video file, a picture, "
+            "or a folder or glob of pictures"
+        )
+    raise InputError(f"{text}: no such file or folder; check the path")
+
+
+def _pictures(name: str, paths: list[Path], fps: float | None, options: dict[str, Any]) -> Source:
+    from perception.sources.images import ImagesSource
+
+    return ImagesSource(paths, name=name, fps=fps, **options)

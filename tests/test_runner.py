@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from perception.errors import PerceptionError, SinkError, SourceError, StageError
+from perception.pipeline import Pipeline
+from perception.runner import Aborted, Channel, Run, run
+from perception.sources import SourceInfo
+from perception.types import Frame, FrameResult
+
+PICTURE = np.zeros((8, 8, 3), np.uint8)
+
+
+class Numbers:
+    """A source of `count` frames; fails after `fail_at`; `pause_s` between frames."""
+
+    def __init__(
+        self, count: int = 20, *, live: bool = False, fail_at: int | None = None, pause_s: float = 0.0
+    ) -> None:
+        self.live = live
+        self.info = SourceInfo(name="numbers", size=(8, 8), time_base=Fraction(1, 10), frames=count)
+        self.claimed = count
+        self.decoded = self.corrupt = self.closed = 0
+        self.damage: list[str] = []
+        self._count, self._fail_at, self._pause_s = count, fail_at, pause_s
+        self._stop = threading.Event()
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self._count):
+            if self._stop.wait(self._pause_s) or self._stop.is_set():
+                return
+            if index == self._fail_at:
+                raise OSError("the disk is gone")
+            self.decoded += 1
+            yield Frame(PICTURE, index=index, pts=index, arrived=time.monotonic())
+
+    def close(self) -> None:
+        self.closed += 1
+        self._stop.set()
+
+
+class Silent(Numbers):
+    """A camera that never sends anything until it is closed."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._stop.wait()
+        yield from ()
+
+
+class Collect:
+    """A sink that remembers; fails or pauses where told."""
+
+    def __init__(self, *, fail_at: int | None = None, fail_in: str = "", pause_s: float = 0.0) -> None:
+        self.indices: list[int] = []
+        self.report: dict[str, Any] | None = None
+        self.closed = 0
+        self._fail_at, self._fail_in, self._pause_s = fail_at, fail_in, pause_s
+
+    def open(self, info: SourceInfo) -> None:
+        if self._fail_in == "open":
+            raise SinkError("cannot open")
+
+    def write(self, result: FrameResult) -> None:
+        time.sleep(self._pause_s)
+        if result.frame.index == self._fail_at:
+            raise OSError(28, "No space left on device")
+        self.indices.append(result.frame.index)
+
+    def finish(self, report: dict[str, Any]) -> None:
+        if self._fail_in == "finish":
+            raise SinkError("cannot finish")
+        self.report = report
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Work:
+    """A stage that can fail or be slow."""
+
+    name = "work"
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+    def __init__(self, *, fail_at: int | None = None, pause_s: float = 0.0) -> None:
+        self.closed = 0
+        self._fail_at, self._pause_s = fail_at, pause_s
+
+    def __call__(self, result: FrameResult) -> None:
+        time.sleep(self._pause_s)
+        if result.frame.index == self._fail_at:
+            raise ZeroDivisionError("division by zero")
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    left = [t.name for t in threading.enumerate() if t.name.startswith("perception-")]
+    assert not left
+
+
+def test_every_frame_goes_through_in_order_and_the_ledger_adds_up() -> None:
+    source, sink, work = Numbers(50), Collect(), Work()
+    report = run(source, Pipeline([work]), [sink])
+    assert sink.indices == list(range(50))
+    ledger = report.ledger
+    assert (ledger.claimed, ledger.decoded, ledger.inferred, ledger.written) == (50, 50, 50, 50)
+    assert ledger.adds_up
+    assert (source.closed, work.closed, sink.closed) == (1, 1, 1)
+    assert sink.report is not None
+    assert sink.report["ledger"]["adds_up"]
+
+
+def test_a_slow_sink_makes_a_file_wait_and_loses_nothing() -> None:
+    sink = Collect(pause_s=0.005)
+    assert run(Numbers(40), Pipeline([]), [sink]).ledger.written == 40
+    assert sink.indices == list(range(40))
+
+
+def test_a_slow_stage_makes_a_live_source_drop_the_oldest_and_says_so() -> None:
+    source, sink = Numbers(60, live=True, pause_s=0.002), Collect()
+    report = run(source, Pipeline([Work(pause_s=0.02)]), [sink])
+    ledger = report.ledger
+    assert ledger.dropped > 20
+    assert ledger.decoded == 60 == ledger.inferred + ledger.dropped
+    assert sink.indices[-1] == 59, "the newest frame is never the one dropped"
+    assert ledger.adds_up
+
+
+def test_a_failing_source_is_raised_after_its_good_frames_are_written() -> None:
+    source, sink = Numbers(20, fail_at=7), Collect()
+    with pytest.raises(SourceError, match="numbers: OSError: the disk is gone"):
+        run(source, Pipeline([]), [sink])
+    assert sink.indices == list(range(7))
+    assert sink.closed == 1
+
+
+def test_a_failing_stage_names_itself_and_the_frame() -> None:
+    source, sink, work = Numbers(20), Collect(), Work(fail_at=5)
+    with pytest.raises(StageError, match=r"stage 'work' failed on frame 5 \(0\.005 s\): ZeroDivisionError"):
+        run(source, Pipeline([work]), [sink])
+    assert sink.indices == list(range(5))
+    assert (source.closed, work.closed, sink.closed) == (1, 1, 1)
+
+
+def test_a_full_disk_ends_the_run() -> None:
+    source, sink = Numbers(1000), Collect(fail_at=3)
+    with pytest.raises(SinkError, match="No space left"):
+        run(source, Pipeline([]), [sink])
+    assert source.decoded < 1000
+    assert (source.closed, sink.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("where", ["open", "finish"])
+def test_a_sink_that_cannot_open_or_finish_is_an_error(where: str) -> None:
+    sink = Collect(fail_in=where)
+    with pytest.raises(SinkError, match=f"cannot {where}"):
+        run(Numbers(5), Pipeline([]), [sink])
+    assert sink.closed == 1
+
+
+def test_leaving_the_loop_early_closes_everything_and_writes_what_was_done() -> None:
+    source, sink = Numbers(1000), Collect()
+    with Run(source, Pipeline([]), [sink]) as going:
+        for result in going:
+            if result.frame.index == 9:
+                break
+    assert sink.indices == list(range(10))
+    assert going.report.ledger.adds_up
+    assert source.closed == 1
+
+
+def test_an_error_in_the_callers_loop_reaches_the_caller_and_hangs_nothing() -> None:
+    source = Numbers(1000)
+    with pytest.raises(KeyError), Run(source, Pipeline([]), [Collect()]) as going:
+        for _ in going:
+            raise KeyError("mine")
+    assert source.closed == 1
+
+
+def test_stop_ends_a_run_with_complete_outputs() -> None:
+    source, sink = Numbers(100_000), Collect(pause_s=0.001)
+    going = Run(source, Pipeline([]), [sink])
+    threading.Timer(0.1, going.stop).start()
+    report = going.drain()
+    assert report.stopped
+    assert report.ledger.adds_up
+    assert report.ledger.decoded < 100_000
+    assert sink.report is not None
+
+
+def test_stop_ends_a_run_whose_source_is_silent() -> None:
+    going = Run(Silent(live=True), Pipeline([]))
+    threading.Timer(0.05, going.stop).start()
+    start = time.monotonic()
+    assert going.drain().ledger.decoded == 0
+    assert time.monotonic() - start < 5
+
+
+def test_a_run_that_is_never_iterated_still_closes_its_parts() -> None:
+    source, work = Numbers(), Work()
+    with Run(source, Pipeline([work])):
+        pass
+    assert (source.closed, work.closed) == (1, 1)
+
+
+def test_a_closed_channel_still_gives_what_waits() -> None:
+    channel: Channel[int] = Channel(3)
+    channel.put(1)
+    channel.put(2)
+    channel.close()
+    assert list(channel) == [1, 2]
+    with pytest.raises(Aborted):
+        channel.put(3)
+
+
+def test_an_aborted_channel_wakes_a_waiting_put_and_counts_what_is_lost() -> None:
+    channel: Channel[int] = Channel(1)
+    channel.put(1)
+    threading.Timer(0.05, channel.abort).start()
+    with pytest.raises(Aborted):
+        channel.put(2)
+    assert channel.lost == 1
+
+
+def test_errors_of_a_run_are_perception_errors() -> None:
+    assert issubclass(SourceError, PerceptionError)
