@@ -14,7 +14,7 @@ from perception.errors import ConfigError, unknown
 
 STAGES = {
     "detector": "perception.models.detector:Detector",
-    "tracker": "perception.tracking.stage:Tracker",
+    "tracker": "perception.tracking.stage:TrackerStage",
 }
 
 
@@ -38,8 +38,9 @@ def construct(cls: type[Any], values: dict[str, Any], *, where: str) -> Any:
         ConfigError: an unknown key, a missing one, or a value the constructor refuses.
     """
     parameters = inspect.signature(cls).parameters
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     for key in values:
-        if key not in parameters:
+        if key not in parameters and not open_ended:
             raise ConfigError(f"{where}: {unknown('key', key, parameters)}")
     try:
         return cls(**values)
