@@ -73,9 +73,10 @@ def open_run(
     jsonl: str | Path | None = None,
 ) -> Run:
     """A run over an open source, with the outputs named by path."""
+    inputs = () if source.info.path is None else (source.info.path,)
     sinks: list[Sink] = []
     if output is not None:
-        sinks.append(_overlay_sink(source, config, output))
+        sinks.append(_overlay_sink(source, config, output, inputs))
     pipeline = config.pipeline()
     try:
         if jsonl is not None:
@@ -84,14 +85,16 @@ def open_run(
             engines = {
                 stage.name: _engine_note(stage) for stage in pipeline.stages if hasattr(stage, "engine")
             }
-            sinks.append(JsonLinesSink(jsonl, engines=engines))
+            sinks.append(JsonLinesSink(jsonl, engines=engines, inputs=inputs))
         return Run(source, pipeline, sinks)
     except BaseException:
         pipeline.close()
         raise
 
 
-def _overlay_sink(source: Source, config: Config, output: str | Path) -> Sink:
+def _overlay_sink(
+    source: Source, config: Config, output: str | Path, inputs: tuple[str, ...]
+) -> Sink:
     # Imported here: a run without an overlay does not pay for the encoder's and the drawing's imports.
     from perception.render import Overlay
 
@@ -105,7 +108,7 @@ def _overlay_sink(source: Source, config: Config, output: str | Path) -> Sink:
         return sink
     from perception.sinks.video import VideoSink
 
-    values: dict[str, Any] = {"path": output, "draw": overlay, **config.video}
+    values: dict[str, Any] = {"path": output, "draw": overlay, "inputs": inputs, **config.video}
     sink = construct(VideoSink, values, where=where)
     return sink
 
