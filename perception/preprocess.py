@@ -79,7 +79,7 @@ class Preprocessor:
 
     def __call__(self, frame: Frame) -> tuple[F32, Mapping]:
         source = frame.size
-        mapping, (x, y, width, height) = self._place(source)
+        mapping, (x, y, width, height) = self.place(source)
         if (x, y, width, height) != self._filled:
             self._canvas[:] = self.spec.pad
             self._filled = (x, y, width, height)
@@ -95,7 +95,7 @@ class Preprocessor:
             cv2.resize(frame.image, (width, height), dst=target, interpolation=method)
         return self._tensor(), mapping
 
-    def _place(self, source: tuple[int, int]) -> tuple[Mapping, tuple[int, int, int, int]]:
+    def place(self, source: tuple[int, int]) -> tuple[Mapping, tuple[int, int, int, int]]:
         """The mapping, and the rectangle (x, y, width, height) of the input that the picture fills."""
         width, height = self.size
         if self.spec.fit == "stretch":
