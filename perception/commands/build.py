@@ -1,0 +1,77 @@
+"""`perception build`: compile an engine with TensorRT for this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from perception.backends import Engine, open_engine
+from perception.backends.installed import engine_path
+from perception.errors import InputError
+from perception.models.detector import FAMILIES
+from perception.types import U8, Detections, Frame
+
+if TYPE_CHECKING:
+    from perception.backends.trt_build import BuildProgress
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add = parser.add_argument
+    add("engine", metavar="ENGINE", help="an installed engine's name, or the path of an ONNX file")
+    add("--precision", choices=("fp32", "fp16", "int8"), help="default: int8 for a quantised file, else fp16")
+    add("--size", metavar="WxH", help="input size of a network that takes any (default: its card's)")
+    add("--batch", type=int, default=1, help="most pictures in one call (default: %(default)s)")
+    add("--workspace", type=int, metavar="MIB", help="most scratch memory of a layer")
+    add("--force", action="store_true", help="build again, and keep a plan outside the tolerances")
+    add("--no-parity", action="store_true", help="do not compare with ONNX Runtime")
+
+
+def call(options: argparse.Namespace) -> int:
+    """Build, with progress, and print the report."""
+    from perception.backends.trt_build import build
+
+    path = engine_path(options.engine)
+
+    def say(progress: BuildProgress) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{progress}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    report = build(
+        path,
+        precision=options.precision,
+        size=_size(options.size),
+        batch=options.batch,
+        workspace_mib=options.workspace,
+        force=options.force,
+        parity=not options.no_parity,
+        detect=detect if _is_detector(path) else None,
+        progress=say,
+    )
+    print(report.text())
+    return 0
+
+
+def _is_detector(path: Path) -> bool:
+    engine = open_engine(path, backend="onnxruntime")
+    engine.close()
+    return engine.card is not None and engine.card.family in FAMILIES
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise InputError(f"--size must be WIDTHxHEIGHT, such as 640x384, but is {text!r}") from None
+    return width, height
+
+
+def detect(engine: Engine, picture: U8) -> Detections:
+    """What a detector's engine finds on a picture, for the comparison of plans."""
+    assert engine.card is not None
+    model = FAMILIES[engine.card.family](engine, engine.card, min_score=0.05)
+    return model(Frame(picture))
