@@ -53,6 +53,7 @@ class SourceInfo:
         colour: tags for an output that carries these planes.
         sample_aspect_ratio: width to height of one pixel, as shown; 1 when not said.
         bit_rate: bits per second of the pictures; None when unknown.
+    end_pts: where the last frame ends, as claimed by the container; None when it does not say.
     """
 
     name: str
@@ -69,6 +70,7 @@ class SourceInfo:
     colour: Colour = Colour()
     sample_aspect_ratio: Fraction = Fraction(1)
     bit_rate: int | None = None
+    end_pts: int | None = None
 
 
 class Source(Protocol):

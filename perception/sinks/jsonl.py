@@ -1,0 +1,174 @@
+"""The output record: one JSON object a line, flushed line by line, so a killed run leaves whole lines.
+
+First line: schema, source, size and engines. Then one line per frame. Last line: the report.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from perception.errors import InputError, SinkError
+from perception.sinks import check_output
+from perception.sources import SourceInfo
+from perception.types import FrameResult
+
+SCHEMA = "perception/1"
+
+
+class JsonLinesSink:
+    """Writes the record to a file, or to standard output for "-".
+
+    Coordinates are rounded to a tenth of a pixel, scores to 4 places, times to a microsecond: finer than
+    what they measure.
+
+    Args:
+        path: of the file, replaced if it exists; "-" is standard output.
+        engines: by task, for the header: what made the record.
+        inputs: files that are read in the same run; the record may not be one of them.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        engines: dict[str, Any] | None = None,
+        inputs: tuple[str | Path, ...] = (),
+    ) -> None:
+        self.path = str(path)
+        self.engines = dict(engines or {})
+        self._file: TextIO | None = None
+        if self.path != "-":
+            check_output(self.path, inputs=inputs)
+
+    def open(self, info: SourceInfo, *, engines: dict[str, Any] | None = None) -> None:
+        if self.path == "-":
+            self._file = sys.stdout
+        else:
+            try:
+                self._file = open(self.path, "w", encoding="utf-8")  # noqa: SIM115
+            except OSError as error:
+                raise InputError(f"{self.path}: cannot be written ({error.strerror})") from error
+        self._line(
+            {
+                "schema": SCHEMA,
+                "source": info.path or info.name,
+                "width": info.size[0],
+                "height": info.size[1],
+                "engines": engines if engines is not None else self.engines,
+            }
+        )
+
+    def write(self, result: FrameResult) -> None:
+        """One line.
+
+        Raises:
+            SinkError: the disk is full or gone.
+        """
+        self._line(record(result))
+
+    def finish(self, report: dict[str, Any]) -> None:
+        """The last line."""
+        self._line({"report": report})
+
+    def close(self) -> None:
+        """Idempotent."""
+        file, self._file = self._file, None
+        if file is None or file is sys.stdout:
+            return
+        try:
+            file.close()
+        except OSError as error:
+            raise SinkError(f"{self.path}: the record could not be finished ({error.strerror})") from error
+
+    def _line(self, value: dict[str, Any]) -> None:
+        if self._file is None:
+            return
+        try:
+            try:
+                text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(", ", ": "))
+            except (TypeError, ValueError):
+                # Something a stage put in: numpy scalars, NaN, a path. Rare, so tried only now.
+                text = json.dumps(plain(value), allow_nan=False, ensure_ascii=False)
+            self._file.write(text + "\n")
+            self._file.flush()
+        except OSError as error:
+            self._abandon()
+            raise SinkError(f"{self.path}: the record cannot be written ({error.strerror})") from error
+
+    def _abandon(self) -> None:
+        # Closing would try to write the rest once more and fail again.
+        file, self._file = self._file, None
+        if file is not None and file is not sys.stdout:
+            try:
+                file.close()
+            except OSError:
+                return
+
+
+def record(result: FrameResult) -> dict[str, Any]:
+    """A frame's line of the record, as a dict."""
+    frame = result.frame
+    objects = []
+    for item in result.objects:
+        entry: dict[str, Any] = {
+            "task": item.task,
+            "class": item.class_name,
+            "score": round(item.score, 4),
+            "xyxy": [round(value, 1) for value in item.xyxy],
+        }
+        if item.track_id is not None:
+            entry["track"] = item.track_id
+        if item.predicted:
+            entry["predicted"] = True
+        entry["attributes"] = item.attributes
+        objects.append(entry)
+    lanes = []
+    if result.lanes is not None:
+        lanes = [
+            {
+                "side": lane.side,
+                "score": round(float(lane.score), 4),
+                "points": np.round(lane.points.astype(np.float64), 1).tolist(),
+            }
+            for lane in result.lanes.lines
+        ]
+    return {
+        "frame": frame.index,
+        "time": round(frame.time, 6),
+        "pts": frame.pts,
+        "stream": frame.stream,
+        "path": frame.path,
+        "objects": objects,
+        "lanes": lanes,
+        "events": [
+            {"kind": event.kind, "time": round(event.time, 6), "track": event.track_id, **event.data}
+            for event in result.events
+        ],
+        "timings_ms": {name: round(seconds * 1000, 3) for name, seconds in result.timings.items()},
+    }
+
+
+def plain(value: Any) -> Any:
+    """`value` with everything JSON has no word for replaced: numpy by Python, NaN and infinity by null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    return str(value)

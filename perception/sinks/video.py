@@ -1,0 +1,257 @@
+"""The overlay video: H.264 with the source's own times, its sound copied, playable even if the run is killed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import av.container
+import av.error
+import numpy as np
+
+from perception.colour import bgr_to_planes
+from perception.errors import InputError, SinkError
+from perception.sinks import check_output
+from perception.sinks.sound import SoundCopy
+from perception.sources import SourceInfo
+from perception.types import U8, FrameResult, Planes
+
+log = logging.getLogger(__name__)
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+# Fragments while recording, so that a killed run leaves a playable file; one regular index at a clean end.
+FRAGMENTED = "hybrid_fragmented+frag_keyframe+delay_moov"
+# The claimed end of a stream is believed if the last frame would stay no longer than this.
+LONGEST_LAST_FRAME_S = 5.0
+
+Draw = Callable[[FrameResult], Planes]
+
+
+class VideoSink:
+    """Writes one H.264 video.
+
+    Every frame keeps its source's time exactly (MP4 and MOV; Matroska counts in whole milliseconds), so a
+    variable rate stays variable. The sound tracks of a source file are copied packet by packet. 4:2:0
+    needs even sizes: an odd picture gets its last column or row once more, and `notes` says so.
+
+    Args:
+        path: of the file: .mp4, .mov or .mkv; replaced if it exists.
+        draw: what to encode for a result; by default the frame as it is.
+        preset, crf: of libx264.
+        audio: copy the source's sound tracks.
+        threads: of the encoder; 0 lets it choose.
+        inputs: files that are read in the same run; the output may not be one of them.
+
+    Attributes:
+        notes: one sentence for each thing the output had to do differently from the source.
+        written: frames given to the encoder.
+
+    Raises:
+        InputError: the output cannot be written, or its kind cannot hold the source's sound.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        draw: Draw | None = None,
+        preset: str = "veryfast",
+        crf: float = 23.0,
+        audio: bool = True,
+        threads: int = 0,
+        inputs: tuple[str | Path, ...] = (),
+    ) -> None:
+        self.path = check_output(path, inputs=inputs)
+        suffix = self.path.suffix.lower()
+        if suffix not in CONTAINERS:
+            raise InputError(f"{path}: the output must end in {', '.join(CONTAINERS)}, but ends in {suffix!r}")
+        self._format = CONTAINERS[suffix]
+        self._draw = draw
+        self._options = {"preset": preset, "crf": f"{crf:g}", "bf": "0"}
+        self._audio = audio
+        self._threads = threads
+        self.notes: list[str] = []
+        self.written = 0
+        self._container: av.container.OutputContainer | None = None
+        self._sound: SoundCopy | None = None
+        self._pending: list[av.Packet] = []
+
+    def open(self, info: SourceInfo) -> None:
+        """Create the file.
+
+        Raises:
+            InputError: it cannot be created, or cannot hold the source's sound.
+        """
+        self._info = info
+        if info.path is not None:
+            check_output(self.path, inputs=(info.path,))
+        self._shift = 0
+        self._last_pts: int | None = None
+        self._gap = max(1, round(1 / (info.rate or 25) / info.time_base))
+        width, height = info.size
+        self._even = width + width % 2, height + height % 2
+        if self._even != info.size:
+            self._say(f"{width}x{height} is odd; the video is {self._even[0]}x{self._even[1]}")
+        options = {"max_interleave_delta": "1000000"}
+        if self._format != "matroska":
+            options["movflags"] = FRAGMENTED
+        try:
+            self._container = av.open(
+                str(self.path), "w", format=self._format, container_options=options
+            )
+            self._video = self._container.add_stream("libx264", rate=info.rate or 25)
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            raise InputError(f"{self.path}: cannot be written ({error})") from error
+        self._set_up_encoder(info)
+        if self._audio and info.has_audio and info.path is not None:
+            self._sound = SoundCopy(info.path, self._container, name=str(self.path))
+
+    def _set_up_encoder(self, info: SourceInfo) -> None:
+        context = self._video.codec_context
+        context.width, context.height = self._even
+        context.pix_fmt = "yuv420p"
+        context.time_base = info.time_base
+        self._video.time_base = info.time_base
+        context.options = dict(self._options)
+        context.thread_count = self._threads
+        context.sample_aspect_ratio = info.sample_aspect_ratio
+        context.colorspace = info.colour.space
+        context.color_primaries = info.colour.primaries
+        context.color_trc = info.colour.trc
+        context.color_range = info.colour.range
+
+    def write(self, result: FrameResult) -> None:
+        """Encode one frame.
+
+        Raises:
+            SinkError: the disk is full or gone.
+        """
+        if self._container is None:
+            raise SinkError(f"{self.path}: a frame came before the video was opened or after it was closed")
+        if self._draw is not None:
+            planes = self._draw(result)
+        elif result.frame.planes is not None:
+            planes = result.frame.planes
+        else:
+            planes = bgr_to_planes(
+                result.frame.image, matrix=self._info.matrix, full_range=self._info.full_range
+            )
+        pts = result.frame.pts
+        if self._last_pts is None and pts < 0:
+            self._shift = -pts
+            self._say(
+                f"the source starts at {float(pts * self._info.time_base):.3f} s; "
+                "the output, sound included, is moved to start at 0"
+            )
+        if self._last_pts is not None:
+            self._gap = pts - self._last_pts
+        self._last_pts = pts
+        picture = self._picture(planes)
+        picture.pts = pts + self._shift
+        picture.time_base = self._info.time_base
+        self._attempt(lambda: self._encode(picture))
+        self.written += 1
+
+    def finish(self, report: dict[str, Any]) -> None:
+        """Nothing: a video has no place for a report."""
+
+    def close(self) -> None:
+        """Finish the file: the frames still in the encoder, the rest of the sound, the index. Idempotent.
+
+        Raises:
+            SinkError: the disk is full or gone.
+        """
+        container = self._container
+        if container is None:
+            return
+        self._attempt(self._end)
+        self._container = None
+        self._release()
+
+    def _end(self) -> None:
+        assert self._container is not None
+        if self._last_pts is not None:
+            self._encode(None)
+        if self._sound is not None:
+            self._sound.copy_until(None, self._shift * self._info.time_base)
+        self._container.close()
+
+    def _encode(self, picture: av.VideoFrame | None) -> None:
+        assert self._container is not None
+        packets = [*self._pending, *self._video.codec_context.encode(picture)]
+        # Each packet waits for the next one, which tells how long it is shown.
+        if picture is not None:
+            self._pending = packets[-1:]
+            packets, following = packets[:-1], packets[1:]
+        else:
+            following = packets[1:]
+        for i, packet in enumerate(packets):
+            packet.stream = self._video
+            if i < len(following):
+                packet.duration = following[i].pts - packet.pts
+            else:
+                packet.duration = self._last_duration()
+            if self._sound is not None:
+                time = packet.dts * self._info.time_base
+                self._sound.copy_until(time, self._shift * self._info.time_base)
+            self._container.mux_one(packet)
+
+    def _last_duration(self) -> int:
+        """Of the last frame: to where the source says it ends, or as long as the one before."""
+        assert self._last_pts is not None
+        end = self._info.end_pts
+        if end is not None and 0 < (end - self._last_pts) * self._info.time_base < LONGEST_LAST_FRAME_S:
+            return end - self._last_pts
+        return self._gap
+
+    def _picture(self, planes: Planes) -> av.VideoFrame:
+        """The planes in the encoder's own memory, padded to even sizes."""
+        if planes.size != self._info.size:
+            raise SinkError(f"{self.path}: a picture is {planes.size}, but the video is {self._info.size}")
+        picture = av.VideoFrame(*self._even, "yuv420p")
+        for plane, values in zip(picture.planes, (planes.y, planes.u, planes.v), strict=True):
+            lines: U8 = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+            height, width = values.shape
+            lines[:height, :width] = values
+            if width < plane.width:
+                lines[:height, width] = values[:, -1]
+            if height < plane.height:
+                lines[height] = lines[height - 1]
+        picture.colorspace = self._info.colour.space
+        picture.color_range = self._info.colour.range
+        return picture
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except (av.error.FFmpegError, OSError) as error:
+            self._give_up()
+            why = getattr(error, "strerror", None) or str(error)
+            raise SinkError(
+                f"{self.path}: the video cannot be written ({why}) after {self.written} frames; "
+                "what is there so far plays"
+            ) from error
+
+    def _give_up(self) -> None:
+        """Leave the file as it is."""
+        container, self._container = self._container, None
+        if container is not None:
+            try:
+                container.close()
+            except (av.error.FFmpegError, OSError) as error:
+                log.debug("%s: closing after a failure: %s", self.path, error)
+        self._release()
+
+    def _release(self) -> None:
+        self._pending = []
+        self._video = None  # type: ignore[assignment]
+        if self._sound is not None:
+            self._sound.close()
+            self._sound = None
+
+    def _say(self, sentence: str) -> None:
+        self.notes.append(sentence)
+        log.info("%s: %s", self.path, sentence)
