@@ -53,8 +53,8 @@ def planes_to_bgr(planes: Planes) -> U8:
             cv2.cvtColor(stacked.reshape(height * 3 // 2, width), cv2.COLOR_YUV2BGR_I420), np.uint8
         )
     even = width + width % 2, height + height % 2
-    chroma = (cv2.resize(plane, even)[:height, :width] for plane in (planes.u, planes.v))
-    return _convert(planes, planes.y, *chroma)
+    u, v = (np.asarray(cv2.resize(p, even), np.uint8) for p in (planes.u, planes.v))
+    return _convert(planes, planes.y, u[:height, :width], v[:height, :width])
 
 
 def planes_to_bgr_resized(planes: Planes, size: tuple[int, int]) -> U8:
@@ -79,11 +79,15 @@ def _convert(planes: Planes, y: U8, u: U8, v: U8) -> U8:
 
 def _resize(plane: U8, size: tuple[int, int]) -> U8:
     width, height = size
-    while plane.shape[1] >= 2 * width and plane.shape[0] >= 2 * height and not (
-        plane.shape[0] % 2 or plane.shape[1] % 2
+    while (
+        plane.shape[1] >= 2 * width
+        and plane.shape[0] >= 2 * height
+        and not (plane.shape[0] % 2 or plane.shape[1] % 2)
     ):
         plane = np.asarray(
-            cv2.resize(plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=cv2.INTER_AREA),
+            cv2.resize(
+                plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=cv2.INTER_AREA
+            ),
             np.uint8,
         )
     if (plane.shape[1], plane.shape[0]) == size:

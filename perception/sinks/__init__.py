@@ -41,7 +41,9 @@ def check_output(path: str | Path, *, inputs: tuple[str | Path, ...] = ()) -> Pa
     for source in inputs:
         source = Path(source).expanduser()
         if source.exists() and output.exists() and output.samefile(source):
-            raise InputError(f"{output}: the output is the same file as the input; choose another name")
+            raise InputError(
+                f"{output}: the output is the same file as the input; choose another name"
+            )
     if output.is_dir():
         raise InputError(f"{output}: the output is a folder; give a file name in it")
     folder = output.parent
@@ -49,5 +51,7 @@ def check_output(path: str | Path, *, inputs: tuple[str | Path, ...] = ()) -> Pa
         raise InputError(f"{output}: its folder {folder} does not exist; make it first")
     target = output if output.exists() else folder
     if not os.access(target, os.W_OK):
-        raise InputError(f"{output}: {target} is not writable; choose another place or change its rights")
+        raise InputError(
+            f"{output}: {target} is not writable; choose another place or change its rights"
+        )
     return output

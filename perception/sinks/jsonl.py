@@ -87,14 +87,18 @@ class JsonLinesSink:
         try:
             file.close()
         except OSError as error:
-            raise SinkError(f"{self.path}: the record could not be finished ({error.strerror})") from error
+            raise SinkError(
+                f"{self.path}: the record could not be finished ({error.strerror})"
+            ) from error
 
     def _line(self, value: dict[str, Any]) -> None:
         if self._file is None:
             return
         try:
             try:
-                text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(", ", ": "))
+                text = json.dumps(
+                    value, allow_nan=False, ensure_ascii=False, separators=(", ", ": ")
+                )
             except (TypeError, ValueError):
                 # Something a stage put in: numpy scalars, NaN, a path. Rare, so tried only now.
                 text = json.dumps(plain(value), allow_nan=False, ensure_ascii=False)
@@ -102,7 +106,9 @@ class JsonLinesSink:
             self._file.flush()
         except OSError as error:
             self._abandon()
-            raise SinkError(f"{self.path}: the record cannot be written ({error.strerror})") from error
+            raise SinkError(
+                f"{self.path}: the record cannot be written ({error.strerror})"
+            ) from error
 
     def _abandon(self) -> None:
         # Closing would try to write the rest once more and fail again.
@@ -150,7 +156,12 @@ def record(result: FrameResult) -> dict[str, Any]:
         "objects": objects,
         "lanes": lanes,
         "events": [
-            {"kind": event.kind, "time": round(event.time, 6), "track": event.track_id, **event.data}
+            {
+                "kind": event.kind,
+                "time": round(event.time, 6),
+                "track": event.track_id,
+                **event.data,
+            }
             for event in result.events
         ],
         "timings_ms": {name: round(seconds * 1000, 3) for name, seconds in result.timings.items()},

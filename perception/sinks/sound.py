@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from typing import Any
 
@@ -46,7 +46,7 @@ class SoundCopy:
             raise
         self._last: dict[int, int] = {}
         self._packets = self._read()
-        self._next: av.Packet | None = None
+        self._next: Any = None
 
     def _added(self, track: Any, name: str) -> Any:
         assert self._output is not None
@@ -82,7 +82,7 @@ class SoundCopy:
                 return
             self._copy(packet, shift)
 
-    def _copy(self, packet: av.Packet, shift: Fraction) -> None:
+    def _copy(self, packet: Any, shift: Fraction) -> None:
         assert self._output is not None
         index = packet.stream_index
         if shift:
@@ -98,7 +98,7 @@ class SoundCopy:
         self._output.mux_one(packet)
         self.copied += 1
 
-    def _read(self) -> Iterator[av.Packet]:
+    def _read(self) -> Generator[Any, None, None]:
         demuxer = self._container.demux(*self._container.streams.audio)
         while True:
             try:

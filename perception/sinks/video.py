@@ -67,7 +67,9 @@ class VideoSink:
         self.path = check_output(path, inputs=inputs)
         suffix = self.path.suffix.lower()
         if suffix not in CONTAINERS:
-            raise InputError(f"{path}: the output must end in {', '.join(CONTAINERS)}, but ends in {suffix!r}")
+            raise InputError(
+                f"{path}: the output must end in {', '.join(CONTAINERS)}, but ends in {suffix!r}"
+            )
         self._format = CONTAINERS[suffix]
         self._draw = draw
         self._options = {"preset": preset, "crf": f"{crf:g}", "bf": "0"}
@@ -77,7 +79,7 @@ class VideoSink:
         self.written = 0
         self._container: av.container.OutputContainer | None = None
         self._sound: SoundCopy | None = None
-        self._pending: list[av.Packet] = []
+        self._pending: list[Any] = []
 
     def open(self, info: SourceInfo) -> None:
         """Create the file.
@@ -130,7 +132,9 @@ class VideoSink:
             SinkError: the disk is full or gone.
         """
         if self._container is None:
-            raise SinkError(f"{self.path}: a frame came before the video was opened or after it was closed")
+            raise SinkError(
+                f"{self.path}: a frame came before the video was opened or after it was closed"
+            )
         if self._draw is not None:
             planes = self._draw(result)
         elif result.frame.planes is not None:
@@ -203,17 +207,24 @@ class VideoSink:
         """Of the last frame: to where the source says it ends, or as long as the one before."""
         assert self._last_pts is not None
         end = self._info.end_pts
-        if end is not None and 0 < (end - self._last_pts) * self._info.time_base < LONGEST_LAST_FRAME_S:
+        if (
+            end is not None
+            and 0 < (end - self._last_pts) * self._info.time_base < LONGEST_LAST_FRAME_S
+        ):
             return end - self._last_pts
         return self._gap
 
     def _picture(self, planes: Planes) -> av.VideoFrame:
         """The planes in the encoder's own memory, padded to even sizes."""
         if planes.size != self._info.size:
-            raise SinkError(f"{self.path}: a picture is {planes.size}, but the video is {self._info.size}")
+            raise SinkError(
+                f"{self.path}: a picture is {planes.size}, but the video is {self._info.size}"
+            )
         picture = av.VideoFrame(*self._even, "yuv420p")
         for plane, values in zip(picture.planes, (planes.y, planes.u, planes.v), strict=True):
-            lines: U8 = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+            lines: U8 = np.frombuffer(memoryview(plane), np.uint8).reshape(
+                plane.height, plane.line_size
+            )
             height, width = values.shape
             lines[:height, :width] = values
             if width < plane.width:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from perception.errors import InputError, RequestError
 from perception.types import Frame
 
 PICTURE_SUFFIXES = frozenset(
-    ".bmp .jpeg .jpg .jpe .jp2 .pbm .pgm .png .ppm .tif .tiff .webp".split()
+    {
+        ".bmp",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".jp2",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
 )
 
 # FFmpeg's "unspecified" for colour tags.
@@ -53,7 +66,7 @@ class SourceInfo:
         colour: tags for an output that carries these planes.
         sample_aspect_ratio: width to height of one pixel, as shown; 1 when not said.
         bit_rate: bits per second of the pictures; None when unknown.
-    end_pts: where the last frame ends, as claimed by the container; None when it does not say.
+        end_pts: where the last frame ends, as claimed by the container; None when it does not say.
     """
 
     name: str
@@ -106,11 +119,13 @@ class Source(Protocol):
         """Idempotent, from any thread; ends a waiting read."""
 
 
-def open_source(source: str | Path, *, fps: float | None = None, stream: int = 0) -> Source:
+def open_source(
+    source: str | Path | Sequence[str | Path], *, fps: float | None = None, stream: int = 0
+) -> Source:
     """Open whatever `source` names.
 
     Args:
-        source: a video file, a picture, a folder or glob of pictures.
+        source: a video file, a picture, a folder or glob of pictures, or a list of pictures.
         fps: makes pictures a sequence of so many frames a second, instead of each on its own.
         stream: number of this source in a run with several.
 
@@ -118,27 +133,31 @@ def open_source(source: str | Path, *, fps: float | None = None, stream: int = 0
         InputError: it does not exist or cannot be read; says why and what to do.
         RequestError: a kind of source that is not supported.
     """
+    if not isinstance(source, (str, Path)):
+        return _pictures([_existing_picture(Path(path)) for path in source], None, fps, stream)
     text = str(source)
-    options: dict[str, Any] = {"stream": stream}
     path = Path(text).expanduser()
-    if path.is_dir():
-        return _pictures(text, [path], fps, options)
+    if path.is_dir() or (path.exists() and path.suffix.lower() in PICTURE_SUFFIXES):
+        return _pictures([path], text, fps, stream)
     if path.exists():
-        if path.suffix.lower() in PICTURE_SUFFIXES:
-            return _pictures(text, [path], fps, options)
         if fps is not None:
-            raise RequestError(
-                f"{text}: fps is for pictures; a video file carries its own times (leave --fps out)"
-            )
+            raise RequestError(f"{text}: fps is for pictures; a video file carries its own times")
         from perception.sources.file import FileSource
 
-        return FileSource(path, **options)
+        return FileSource(path, stream=stream)
     if glob.has_magic(text):
         found = [Path(name) for name in glob.glob(str(path), recursive=True)]
-        found = [file for file in found if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()]
-        if not found:
-            raise InputError(f"{text}: no picture matches; known: {', '.join(sorted(PICTURE_SUFFIXES))}")
-        return _pictures(text, found, fps, options)
+        pictures = [
+            file for file in found if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()
+        ]
+        if not pictures:
+            what = (
+                f"{len(found)} files match, none of them a picture" if found else "nothing matches"
+            )
+            raise InputError(
+                f"{text}: {what}; a glob is for pictures, videos are given by their own paths"
+            )
+        return _pictures(pictures, text, fps, stream)
     if text == "-" or "://" in text or text.isdigit() or text.startswith("/dev/video"):
         raise RequestError(
             f"{text}: live sources are not supported yet; give a video file, a picture, "
@@ -147,7 +166,16 @@ def open_source(source: str | Path, *, fps: float | None = None, stream: int = 0
     raise InputError(f"{text}: no such file or folder; check the path")
 
 
-def _pictures(name: str, paths: list[Path], fps: float | None, options: dict[str, Any]) -> Source:
+def _existing_picture(path: Path) -> Path:
+    path = path.expanduser()
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path")
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise InputError(f"{path}: is not a picture; only pictures can be given as a list")
+    return path
+
+
+def _pictures(paths: list[Path], name: str | None, fps: float | None, stream: int) -> Source:
     from perception.sources.images import ImagesSource
 
-    return ImagesSource(paths, name=name, fps=fps, **options)
+    return ImagesSource(paths, name=name, fps=fps, stream=stream)

@@ -49,13 +49,14 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
 
     x shown = a x + c y, y shown = b x + d y, with the matrix stored as a b u c d v x y w.
     """
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(np.int64).tolist()
-            if abs(b) + abs(c) > abs(a) + abs(d):
-                return Orientation(transpose=True, mirror_x=c < 0, mirror_y=b < 0)
-            return Orientation(mirror_x=a < 0, mirror_y=d < 0)
-    return Orientation()
+    side_data: Any = frame.side_data
+    data = side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return Orientation()
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(np.int64).tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return Orientation(transpose=True, mirror_x=c < 0, mirror_y=b < 0)
+    return Orientation(mirror_x=a < 0, mirror_y=d < 0)
 
 
 class PlanesReader:

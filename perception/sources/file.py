@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from time import monotonic
@@ -113,9 +113,13 @@ class FileSource:
         if self.corrupt:
             sentences.append(f"{_frames(self.corrupt)} could not be read")
         if self._flawed:
-            sentences.append(f"{_frames(self._flawed)} were decoded with errors and are shown as they came")
+            sentences.append(
+                f"{_frames(self._flawed)} were decoded with errors and are shown as they came"
+            )
         if self._estimated:
-            sentences.append(f"{_frames(self._estimated)} had no usable time stamp; theirs are estimates")
+            sentences.append(
+                f"{_frames(self._estimated)} had no usable time stamp; theirs are estimates"
+            )
         if self._read_rescaled:
             sentences.append(
                 f"{_frames(self._read_rescaled)} changed size and were scaled to the first one's"
@@ -177,7 +181,9 @@ class FileSource:
             pts = picture.pts + int(self._shifted)
             if last is not None and pts <= last:
                 if (last - pts) * base > DISCONTINUITY_S:
-                    self._note(f"time jumps back at {float(last * base):.2f} s; it is counted on from there")
+                    self._note(
+                        f"time jumps back at {float(last * base):.2f} s; it is counted on from there"
+                    )
                     self._shifted = last + step - picture.pts
                     pts = last + step
                 else:
@@ -186,9 +192,9 @@ class FileSource:
         self._last_pts = pts
         return pts
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """Decoder frames to the end of the file, over whatever is damaged on the way."""
-        recent: list[av.Packet] = []
+        recent: list[Any] = []
         delivered = 0
         for packet in self._packets():
             if packet.is_keyframe or len(recent) >= PACKETS_KEPT:
@@ -206,7 +212,7 @@ class FileSource:
             # A decoder with threads gives up what it still holds when one of the last packets is broken.
             yield from self._tail(recent, last)
 
-    def _packets(self) -> Iterator[av.Packet]:
+    def _packets(self) -> Iterator[Any]:
         container = self._container
         assert container is not None
         demuxer = container.demux(self._stream)
@@ -237,7 +243,7 @@ class FileSource:
                 self._sent += 1
             yield packet
 
-    def _fed(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+    def _fed(self, packet: Any) -> list[av.VideoFrame]:
         try:
             return list(self._stream.codec_context.decode(packet))
         except EOFError:
@@ -247,10 +253,10 @@ class FileSource:
             self._note(f"the decoder refused a packet ({error.strerror})")
             return []
 
-    def _tail(self, packets: list[av.Packet], after: int) -> Iterator[av.VideoFrame]:
+    def _tail(self, packets: list[Any], after: int) -> Iterator[av.VideoFrame]:
         """The frames later than `after`, decoded again from the last key frame without threads."""
         old = self._stream.codec_context
-        context = av.CodecContext.create(old.name, "r")
+        context: Any = av.CodecContext.create(old.name, "r")
         context.extradata = old.extradata
         context.thread_count = 1
         for packet in [*packets, None]:
@@ -275,7 +281,9 @@ class FileSource:
         duration = stream.duration * time_base if stream.duration else None
         if duration is None and container.duration:
             duration = Fraction(container.duration, 1_000_000)
-        pixel = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1)
+        pixel = (
+            stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio or Fraction(1)
+        )
         if self._read.orientation.transpose:
             pixel = 1 / pixel
         bit_rate = stream.bit_rate
@@ -319,7 +327,9 @@ def _checked_size(path: Path) -> int:
 
 def _opened(path: Path) -> av.container.InputContainer:
     try:
-        return av.open(str(path), options={"max_pixels": str(MOST_PIXELS)}, metadata_errors="replace")
+        return av.open(
+            str(path), options={"max_pixels": str(MOST_PIXELS)}, metadata_errors="replace"
+        )
     except av.error.FFmpegError as error:
         raise InputError(_refusal(path, error)) from error
 
@@ -334,7 +344,9 @@ def _refusal(path: Path, error: Any) -> str:
         )
     if b"\0" not in head and head.isascii():
         return f"{path}: this is a text file, not a video (FFmpeg: {error.strerror}); give a video file"
-    return f"{path}: FFmpeg cannot open it as a video ({error.strerror}); is it a complete video file?"
+    return (
+        f"{path}: FFmpeg cannot open it as a video ({error.strerror}); is it a complete video file?"
+    )
 
 
 def _has_index(path: Path) -> bool:
@@ -363,10 +375,14 @@ def _video_stream(
     streams = [s for s in container.streams.video if not int(s.disposition) & ATTACHED_PICTURE]
     if not streams:
         what = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise InputError(f"{path}: there is no video track in it (only {what}); give a file with pictures")
+        raise InputError(
+            f"{path}: there is no video track in it (only {what}); give a file with pictures"
+        )
     playable = [stream for stream in streams if stream.codec_context is not None]
     if not playable:
-        raise InputError(f"{path}: this build of FFmpeg has no decoder for its video track; convert it first")
+        raise InputError(
+            f"{path}: this build of FFmpeg has no decoder for its video track; convert it first"
+        )
     stream = playable[0]
     stream.thread_type = "AUTO"
     context = stream.codec_context
