@@ -1,0 +1,228 @@
+"""One set of drawing code for Y'CbCr 4:2:0 planes and for BGR pictures.
+
+A `Canvas` is a private copy of a picture: drawing never touches the decoder's memory, and what is not
+drawn on reaches the encoder bit for bit, because planes are never converted to another colour space.
+While drawing, the two chroma planes lie interleaved in one array, so that each mark costs one call, not two.
+
+Drawing coordinates are whole pixels of the full picture, x to the right, y down; (0, 0) is the corner of
+the first pixel. On the half-size chroma planes a sprite's colour and coverage are averaged over each 2 x 2
+block, whatever the parity of its position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from perception.render.palette import BGR
+from perception.types import U8, Planes
+
+F32 = npt.NDArray[np.float32]
+
+# Kr, Kb of ITU-R BT.601-7 2.5.1, BT.709-6 3.2 and BT.2020-2 table 4.
+_LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
+
+
+@dataclass(frozen=True, slots=True)
+class ColourSpace:
+    """What the numbers of a picture mean: BGR when `matrix` is None, else Y'CbCr 4:2:0."""
+
+    matrix: str | None = None
+    full_range: bool = True
+
+    def values(self, bgr: BGR) -> tuple[float, float, float]:
+        """A colour as (b, g, r) or (y, cb, cr), 8-bit scale."""
+        return _values(self, bgr)
+
+
+@lru_cache(maxsize=512)
+def _values(space: ColourSpace, bgr: BGR) -> tuple[float, float, float]:
+    if space.matrix is None:
+        return float(bgr[0]), float(bgr[1]), float(bgr[2])
+    kr, kb = _LUMA_WEIGHTS[space.matrix]
+    b, g, r = (c / 255.0 for c in bgr)
+    y = kr * r + (1 - kr - kb) * g + kb * b
+    cb, cr = (b - y) / (2 - 2 * kb), (r - y) / (2 - 2 * kr)
+    if space.full_range:
+        return 255 * y, 128 + 255 * cb, 128 + 255 * cr
+    return 16 + 219 * y, 128 + 224 * cb, 128 + 224 * cr
+
+
+Layer = tuple[F32, BGR]
+"""A (H, W) float32 coverage in 0..1 and the colour it is painted with."""
+
+Tile = tuple[npt.NDArray[np.uint8], F32, F32]
+"""Colour, its weight, and the weight of what lies below, of one plane of a sprite."""
+
+
+@dataclass(slots=True)
+class Sprite:
+    """A small picture with coverage, ready to be blended onto canvases of one colour space.
+
+    Attributes:
+        size: (width, height) in pixels of the full picture.
+    """
+
+    size: tuple[int, int]
+    space: ColourSpace
+    _colour: F32  # (H, W, 3), multiplied by the coverage
+    _alpha: F32  # (H, W)
+    _tiles: dict[tuple[int, int], tuple[Tile, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def compose(cls, space: ColourSpace, layers: list[Layer]) -> Sprite:
+        """Paint layers of equal shape over each other, the first one lowest."""
+        height, width = layers[0][0].shape
+        colour = np.zeros((height, width, 3), np.float32)
+        alpha = np.zeros((height, width), np.float32)
+        for mask, bgr in layers:
+            keep = 1.0 - mask
+            colour *= keep[..., None]
+            colour += mask[..., None] * np.asarray(space.values(bgr), np.float32)
+            alpha = mask + alpha * keep
+        return cls((width, height), space, colour, alpha)
+
+    def tiles(self, x: int, y: int) -> tuple[Tile, ...]:
+        """One tile per plane for a sprite placed at (x, y)."""
+        parity = (0, 0) if self.space.matrix is None else (x & 1, y & 1)
+        found = self._tiles.get(parity)
+        if found is None:
+            if self.space.matrix is None:
+                found = (_tile(self._colour, self._alpha),)
+            else:
+                px, py = parity
+                width, height = self.size
+                pad = ((py, (height + py) % 2), (px, (width + px) % 2))
+                colour = np.pad(self._colour[..., 1:], (*pad, (0, 0)))
+                luma = _tile(self._colour[..., 0], self._alpha)
+                found = (luma, _tile(_halve(colour), _halve(np.pad(self._alpha, pad))))
+            self._tiles[parity] = found
+        return found
+
+
+def _halve(values: F32) -> F32:
+    """Mean of each 2 x 2 block."""
+    sums = values[0::2, 0::2] + values[0::2, 1::2] + values[1::2, 0::2] + values[1::2, 1::2]
+    return cast(F32, sums * np.float32(0.25))
+
+
+def _tile(premultiplied: F32, alpha: F32) -> Tile:
+    below = np.maximum(alpha, 1e-6)
+    plain = premultiplied / (below if premultiplied.ndim == 2 else below[..., None])
+    colour = np.clip(np.rint(plain), 0, 255).astype(np.uint8)
+    weight = np.ascontiguousarray(alpha, np.float32)
+    return colour, weight, np.asarray(1.0 - weight, np.float32)
+
+
+class Canvas:
+    """A picture to draw on; make it with `from_planes` or `from_bgr`, which copy.
+
+    Attributes:
+        size: (width, height).
+        space: how colours are stored.
+        planes: the arrays drawn on, with their reduction: [(bgr, 1)] or [(luma, 1), (chroma, 2)].
+    """
+
+    def __init__(self, space: ColourSpace, planes: list[tuple[U8, int]]) -> None:
+        self.space = space
+        self.planes = planes
+        self.size = (planes[0][0].shape[1], planes[0][0].shape[0])
+
+    @classmethod
+    def from_planes(cls, planes: Planes) -> Canvas:
+        """A canvas on a copy of decoded planes.
+
+        Raises:
+            ValueError: the planes name a matrix that is not known.
+        """
+        if planes.matrix not in _LUMA_WEIGHTS:
+            raise ValueError(
+                f"Planes.matrix must be one of {', '.join(_LUMA_WEIGHTS)}, but is {planes.matrix!r}"
+            )
+        chroma = np.empty((*planes.u.shape, 2), np.uint8)
+        cv2.merge([planes.u, planes.v], chroma)
+        space = ColourSpace(planes.matrix, planes.full_range)
+        return cls(space, [(np.array(planes.y, order="C"), 1), (chroma, 2)])
+
+    @classmethod
+    def from_bgr(cls, image: U8) -> Canvas:
+        """A canvas on a copy of a (H, W, 3) uint8 BGR picture."""
+        return cls(ColourSpace(), [(np.array(image, order="C"), 1)])
+
+    def to_planes(self) -> Planes:
+        """The drawn picture as planes. Only of a canvas made from planes."""
+        assert self.space.matrix is not None
+        (luma, _), (chroma, _) = self.planes
+        u, v = np.empty(chroma.shape[:2], np.uint8), np.empty(chroma.shape[:2], np.uint8)
+        cv2.split(chroma, [u, v])
+        return Planes(luma, u, v, self.space.matrix, self.space.full_range)
+
+    def to_bgr(self) -> U8:
+        """The drawn picture, not copied. Only of a canvas made from BGR."""
+        assert self.space.matrix is None
+        return self.planes[0][0]
+
+    def blit(self, sprite: Sprite, x: int, y: int, *, part: tuple[int, int] | None = None) -> None:
+        """Blend a sprite with its top left corner at (x, y); what lies outside is cut off.
+
+        Args:
+            sprite: made for this canvas's colour space.
+            x, y: any whole numbers.
+            part: (width, height) to use of the sprite, from its top left corner; None for all.
+        """
+        tiles = sprite.tiles(x, y)
+        for (plane, step), (colour, weight, rest) in zip(self.planes, tiles, strict=True):
+            if step == 1:
+                left, top = x, y
+                height, width = weight.shape
+                if part is not None:
+                    width, height = min(width, part[0]), min(height, part[1])
+            else:
+                left, top = x >> 1, y >> 1
+                height, width = weight.shape
+                if part is not None:
+                    width = min(width, (part[0] + (x & 1) + 1) >> 1)
+                    height = min(height, (part[1] + (y & 1) + 1) >> 1)
+            cut_x, cut_y = max(0, -left), max(0, -top)
+            left, top = left + cut_x, top + cut_y
+            height = min(height - cut_y, plane.shape[0] - top)
+            width = min(width - cut_x, plane.shape[1] - left)
+            if width <= 0 or height <= 0:
+                continue
+            if weight.shape != (height, width):
+                rows, columns = slice(cut_y, cut_y + height), slice(cut_x, cut_x + width)
+                colour, weight, rest = (
+                    colour[rows, columns],
+                    weight[rows, columns],
+                    rest[rows, columns],
+                )
+            region = plane[top : top + height, left : left + width]
+            cv2.blendLinear(colour, region, weight, rest, region)
+
+    def shade(self, mask: U8, x: int, y: int, bgr: BGR) -> None:
+        """Paint one colour through a mask.
+
+        Args:
+            mask: (H, W) uint8 coverage, inside the picture.
+            x, y: where its top left corner lies; even numbers.
+            bgr: the colour.
+        """
+        weight = np.multiply(mask, np.float32(1 / 255), dtype=np.float32)
+        values = np.rint(self.space.values(bgr)).astype(np.uint8)
+        channels = values if self.space.matrix is None else values[:1]
+        for plane, step in self.planes:
+            if step == 2:
+                half = ((mask.shape[1] + 1) // 2, (mask.shape[0] + 1) // 2)
+                weight = cast(F32, cv2.resize(weight, half, interpolation=cv2.INTER_AREA))
+                channels = values[1:]
+            height, width = weight.shape
+            top, left = y // step, x // step
+            region = plane[top : top + height, left : left + width]
+            paint = np.empty(region.shape, np.uint8)
+            paint[:] = channels if plane.ndim == 3 else channels[0]
+            cv2.blendLinear(paint, region, weight, np.float32(1.0) - weight, region)
