@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,8 @@ import numpy.typing as npt
 
 from perception.card import EngineCard
 from perception.errors import InputError, RequestError, unknown
+
+_log = logging.getLogger(__name__)
 
 BACKENDS = ("tensorrt", "openvino", "onnxruntime")
 
@@ -53,7 +57,8 @@ def open_engine(path: str | Path, *, backend: str = "auto", threads: int = 1, **
 
     Args:
         path: the ONNX file.
-        backend: "auto" takes TensorRT where a GPU and a built plan are present, else ONNX Runtime.
+        backend: "auto" takes TensorRT where a GPU and a built plan are present, else ONNX Runtime, and
+            logs one line that says why. "tensorrt" builds the plan first if there is none.
         threads: threads inside one operator, for the CPU runtimes.
         options: handed to the backend.
 
@@ -66,9 +71,29 @@ def open_engine(path: str | Path, *, backend: str = "auto", threads: int = 1, **
     if not path.is_file():
         raise InputError(f"{path}: no such engine file; `perception engines` lists what is installed")
     if backend == "auto":
-        backend = "onnxruntime"
+        backend = _choose(path)
     if backend == "onnxruntime":
         from perception.backends.onnxrt import OnnxRuntimeEngine
 
         return OnnxRuntimeEngine(path, threads=threads, **options)
+    if backend == "tensorrt":
+        from perception.backends.trt import TensorRTEngine
+
+        return TensorRTEngine(path, **options)
     raise RequestError(unknown("backend", backend, ("auto", *BACKENDS)))
+
+
+def _choose(path: Path) -> str:
+    """The backend that "auto" stands for on this machine."""
+    if importlib.util.find_spec("tensorrt") is None:
+        _log.info("%s runs on ONNX Runtime: TensorRT is not installed", path.name)
+        return "onnxruntime"
+    from perception.backends.trt import has_plan
+
+    built, why = has_plan(path)
+    if built:
+        return "tensorrt"
+    _log.warning(
+        "%s runs on ONNX Runtime and not on TensorRT: %s (`perception build %s`)", path.name, why, path
+    )
+    return "onnxruntime"

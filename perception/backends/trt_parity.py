@@ -1,0 +1,285 @@
+"""Does the plan compute what the ONNX file says? Figures against ONNX Runtime FP32 on the same pictures.
+
+Two measures. With the family's decoder: boxes and scores of the detections that both find, and the AP of
+the plan's detections with ONNX Runtime's as the truth (100 means the same detections in the same order;
+it needs no labels). Always: the raw outputs, as the cosine between the two.
+
+Tolerances: FP16 1 px, 0.01 score, 0.5 points of AP; INT8 2 points of AP, whose boxes and scores are
+reported and not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perception.backends import Engine
+from perception.backends.trt_model import ModelFile
+from perception.card import InputSpec
+from perception.geometry import iou
+from perception.preprocess import Preprocessor
+from perception.types import F32, U8, Detections, Frame
+
+Detect = Callable[[Engine, U8], Detections]
+
+MATCH_IOU = 0.5
+# Below this score, whether a detection is reported at all hangs on the last digit.
+SURE_SCORE = 0.3
+DRAWN_PICTURES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What a precision may cost.
+
+    Attributes:
+        box_px, score: largest difference of a detection found by both; None is not judged.
+        ap: points of AP.
+        cosine: of the raw outputs, at least.
+    """
+
+    box_px: float | None
+    score: float | None
+    ap: float
+    cosine: float
+
+
+TOLERANCES = {
+    "fp32": Tolerance(box_px=0.1, score=0.001, ap=0.1, cosine=0.99999),
+    "fp16": Tolerance(box_px=1.0, score=0.01, ap=0.5, cosine=0.999),
+    "int8": Tolerance(box_px=None, score=None, ap=2.0, cosine=0.98),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ParityReport:
+    """Figures of one comparison.
+
+    Attributes:
+        pictures: how many were compared; drawn ones where none were given.
+        detections: how many ONNX Runtime found in them; 0 when there is no decoder.
+        missed: of those scored SURE_SCORE or more, how many the plan did not find.
+        max_box_px, max_score: largest differences of what both found, in pixels and in score.
+        ap_points: AP at IoU 0.5 lost, in points of 100; None without detections.
+        cosine: smallest cosine between raw outputs.
+        max_raw: largest difference of a raw output value.
+        failures: which tolerances are broken, one line each.
+    """
+
+    precision: str
+    pictures: int
+    drawn: bool
+    detections: int
+    missed: int
+    max_box_px: float
+    max_score: float
+    ap_points: float | None
+    cosine: float
+    max_raw: float
+    failures: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+    @property
+    def text(self) -> str:
+        where = f"{self.pictures} {'drawn ' if self.drawn else ''}pictures"
+        parts = [f"cosine {self.cosine:.6f}, raw difference {self.max_raw:.3g}"]
+        if self.ap_points is not None:
+            parts.insert(
+                0,
+                f"{self.detections} detections, {self.missed} missed, box {self.max_box_px:.2f} px, "
+                f"score {self.max_score:.4f}, AP {-self.ap_points:+.2f} points",
+            )
+        said = f"{where}: {'; '.join(parts)}"
+        return said if self.passed else f"{said}; broken: {', '.join(self.failures)}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "passed": self.passed, "text": self.text}
+
+
+def compare(
+    model: ModelFile,
+    engine: Engine,
+    *,
+    precision: str,
+    pictures: Sequence[U8] = (),
+    detect: Detect | None = None,
+) -> ParityReport:
+    """Run a plan and ONNX Runtime FP32 on the same pictures.
+
+    Args:
+        engine: the plan, opened.
+        pictures: (H, W, 3) uint8 BGR; none: drawn ones.
+        detect: the family's decoder around an engine.
+
+    Raises:
+        EngineError: ONNX Runtime cannot run the file.
+    """
+    from perception.backends.onnxrt import OnnxRuntimeEngine
+
+    drawn = not len(pictures)
+    spec = _input_spec(model, engine)
+    images = [draw_road(seed) for seed in range(DRAWN_PICTURES)] if drawn else list(pictures)
+    reference = OnnxRuntimeEngine(model.path)
+    tally = _Tally()
+    try:
+        sized = _SizedLike(reference, engine)
+        for number, image in enumerate(images):
+            feeds = _feeds(engine, spec, image, seed=number)
+            ours = {name: value.copy() for name, value in engine.infer(feeds).items()}
+            tally.raw(reference.infer(feeds), ours)
+            if detect is not None:
+                tally.found(detect(sized, image), detect(engine, image))
+    finally:
+        reference.close()
+    return tally.report(precision, len(images), drawn=drawn)
+
+
+class _SizedLike:
+    """The reference engine with the input shapes of the plan, so that both see the same pixels."""
+
+    def __init__(self, reference: Engine, plan: Engine) -> None:
+        self.path, self.backend, self.card = reference.path, reference.backend, plan.card
+        self.inputs, self.outputs = plan.inputs, plan.outputs
+        self._reference = reference
+
+    def infer(self, feeds: Any) -> dict[str, npt.NDArray[Any]]:
+        return self._reference.infer(feeds)
+
+    def close(self) -> None:
+        """The reference is closed by who opened it."""
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self.cosine, self.max_raw = 1.0, 0.0
+        self.detections = self.missed = 0
+        self.max_box = self.max_score = 0.0
+        self._scored: list[tuple[float, bool]] = []
+
+    def raw(self, want: dict[str, npt.NDArray[Any]], have: dict[str, npt.NDArray[Any]]) -> None:
+        for name, expected in want.items():
+            a = expected.astype(np.float64).ravel()
+            b = have[name].astype(np.float64).ravel()
+            if a.shape != b.shape or not np.isfinite(b).all():
+                self.cosine, self.max_raw = -1.0, float("inf")
+                continue
+            norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+            self.cosine = min(self.cosine, float(a @ b) / norm if norm else float((a == b).all()))
+            self.max_raw = max(self.max_raw, float(np.abs(a - b).max(initial=0.0)))
+
+    def found(self, want: Detections, have: Detections) -> None:
+        """Match greedily, best score of the plan first, within a class."""
+        self.detections += len(want)
+        overlaps: F32 = iou(have.xyxy, want.xyxy)
+        overlaps = np.where(have.class_id[:, None] == want.class_id[None, :], overlaps, np.float32(0))
+        free = np.ones(len(want), bool)
+        for row in np.argsort(-have.score, kind="stable"):
+            candidates = np.where(free, overlaps[row], -1.0)
+            best = int(candidates.argmax()) if len(want) else -1
+            matched = best >= 0 and bool(candidates[best] >= MATCH_IOU)
+            self._scored.append((float(have.score[row]), matched))
+            if matched:
+                free[best] = False
+                if want.score[best] >= SURE_SCORE:
+                    box = float(np.abs(have.xyxy[row] - want.xyxy[best]).max())
+                    self.max_box = max(self.max_box, box)
+                    score = abs(float(have.score[row]) - float(want.score[best]))
+                    self.max_score = max(self.max_score, score)
+        self.missed += int((free & (want.score >= SURE_SCORE)).sum())
+
+    def report(self, precision: str, pictures: int, *, drawn: bool) -> ParityReport:
+        limit = TOLERANCES[precision]
+        ap_points = None
+        if self.detections:
+            ap_points = 100 * (1 - average_precision(self._scored, self.detections))
+        failures = []
+        if limit.box_px is not None and self.max_box > limit.box_px:
+            failures.append(f"box {self.max_box:.2f} px over {limit.box_px}")
+        if limit.score is not None and self.max_score > limit.score:
+            failures.append(f"score {self.max_score:.4f} over {limit.score}")
+        if ap_points is not None and ap_points > limit.ap:
+            failures.append(f"AP {ap_points:.2f} points lower, over {limit.ap}")
+        if self.cosine < limit.cosine:
+            failures.append(f"cosine {self.cosine:.6f} under {limit.cosine}")
+        return ParityReport(
+            precision=precision,
+            pictures=pictures,
+            drawn=drawn,
+            detections=self.detections,
+            missed=self.missed,
+            max_box_px=self.max_box,
+            max_score=self.max_score,
+            ap_points=ap_points,
+            cosine=self.cosine,
+            max_raw=self.max_raw,
+            failures=tuple(failures),
+        )
+
+
+def average_precision(scored: Sequence[tuple[float, bool]], truths: int) -> float:
+    """Area under the precision-recall curve, precision made monotone (Pascal VOC 2010, every point).
+
+    Args:
+        scored: score and whether it matched, per detection, in any order.
+        truths: how many there are to find.
+    """
+    hits = np.array([hit for _, hit in sorted(scored, key=lambda pair: -pair[0])], np.float64)
+    if not len(hits):
+        return 0.0
+    recall = np.cumsum(hits) / truths
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+
+
+def _input_spec(model: ModelFile, engine: Engine) -> InputSpec | None:
+    """How the network wants pictures; None where its first input is no picture."""
+    shape = engine.inputs[0].shape
+    if len(shape) != 4 or shape[1] != 3 or -1 in shape[2:]:
+        return None
+    card = model.card
+    return card.input if card is not None else InputSpec(size=(shape[3], shape[2]))
+
+
+def _feeds(
+    engine: Engine, spec: InputSpec | None, image: U8, *, seed: int
+) -> dict[str, npt.NDArray[Any]]:
+    """Feeds of batch 1: the picture for the first input, noise in 0..1 for what is no picture."""
+    feeds: dict[str, npt.NDArray[Any]] = {}
+    random = np.random.default_rng(seed)
+    for number, want in enumerate(engine.inputs):
+        shape = tuple(1 if length < 0 else length for length in want.shape)
+        if number == 0 and spec is not None:
+            tensor, _ = Preprocessor(spec, size=(shape[3], shape[2]))(Frame(image))
+            feeds[want.name] = np.repeat(tensor, shape[0], axis=0).astype(want.dtype)
+        else:
+            feeds[want.name] = random.random(shape).astype(want.dtype)
+    return feeds
+
+
+def draw_road(seed: int, size: tuple[int, int] = (960, 540)) -> U8:
+    """A drawn road with boxes of a vehicle's shape on it, textured; the same for the same seed."""
+    width, height = size
+    random = np.random.default_rng(seed)
+    y = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    sky, road = np.array([235, 206, 160], np.float32), np.array([90, 88, 86], np.float32)
+    image = np.where(y < 0.45, sky * (1 - 0.3 * y), road * (0.7 + 0.5 * y))
+    image = np.broadcast_to(image, (height, width, 3)).copy()
+    for _ in range(8):
+        bottom = random.uniform(0.5, 0.95)
+        tall = int((bottom - 0.42) * height * random.uniform(0.4, 0.8)) + 4
+        wide = int(tall * random.uniform(1.0, 1.8))
+        left, top = int(random.uniform(0, width - wide)), int(bottom * height) - tall
+        box = image[top : top + tall, left : left + wide]
+        box[:] = random.uniform(20, 230, 3)
+        box[: tall // 3] *= 0.5  # window
+        box[int(tall * 0.85) :] = 25.0  # shadow and wheels
+    image += random.normal(0, 4, image.shape)
+    return np.asarray(np.clip(image, 0, 255), np.uint8)
