@@ -1,0 +1,246 @@
+"""Labelled pictures from COCO json files with a `labelled` list per picture.
+
+A class that a picture's source does not label is unknown there, not absent: `Sample.known` says which
+classes may be trained as background. `add_teacher_labels` fills unknown classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from engines.data.classes import known_classes, meaning
+from perception.errors import ConfigError, InputError, unknown
+from perception.geometry import iou
+
+F32 = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled picture.
+
+    Attributes:
+        path: of the picture.
+        size: (width, height).
+        source: name of the data source; sampling weights are by source.
+        group: pictures of one group (a ride, a video) stay on one side of a split.
+        split: "train" or "eval".
+        xyxy: (M, 4) boxes in pixels.
+        allowed: (M, C) classes a box may be; several where the label leaves it open.
+        known: (C,) classes whose every object is boxed.
+        ignore: (K, 4) regions in which nothing is known about the classes of `ignore_classes` (K, C).
+        labels: the source's own label of each box.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    source: str
+    group: str
+    split: str
+    xyxy: F32
+    allowed: Bools
+    known: Bools
+    ignore: F32
+    ignore_classes: Bools
+    labels: tuple[str, ...] = field(default=())
+
+    def read(self) -> npt.NDArray[np.uint8]:
+        """The picture, (H, W, 3) uint8 BGR."""
+        image = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
+        if image is None:
+            problem = "cannot be decoded" if self.path.is_file() else "does not exist"
+            raise InputError(f"{self.path}: the picture {problem}; check the data folder")
+        return np.asarray(image, np.uint8)
+
+
+def load_coco(
+    path: str | Path, classes: Sequence[str], *, source: str | None = None
+) -> list[Sample]:
+    """Read a COCO json file; picture names are relative to it.
+
+    Args:
+        path: of the json file, or of a folder with an annotations.json.
+        classes: our classes, in the order of the network.
+        source: for pictures that do not say their `source`; pictures without a `split` are for
+            training, without `group` they are a group of their own, without `labelled` every class
+            of `classes` that the file names is labelled.
+
+    Raises:
+        InputError: no such file, not JSON, or an entry is broken; the message names file and entry.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "annotations.json"
+    content = _read_json(path)
+    names = {}
+    for entry in _entries(content, "categories", path):
+        names[_value(entry, "id", path, "categories")] = _value(entry, "name", path, "categories")
+    for name in names.values():
+        for our in meaning(name):
+            if our not in classes:
+                raise InputError(f"{path}: {unknown('class', name, classes)}")
+    boxes: dict[int, list[tuple[list[float], str]]] = {}
+    images = _entries(content, "images", path)
+    sizes = {entry.get("id"): (entry.get("width"), entry.get("height")) for entry in images}
+    for entry in _entries(content, "annotations", path):
+        number = entry.get("id")
+        where = f"annotations, id {number}"
+        picture = _value(entry, "image_id", path, where)
+        if picture not in sizes:
+            raise InputError(f"{path}: {where}: names picture {picture}, which is not listed")
+        category = _value(entry, "category_id", path, where)
+        if category not in names:
+            raise InputError(f"{path}: {where}: names category {category}, which is not listed")
+        box = _value(entry, "bbox", path, where)
+        if len(box) != 4 or not np.isfinite(box).all() or box[2] <= 0 or box[3] <= 0:
+            raise InputError(
+                f"{path}: {where}: bbox must be x, y, width > 0, height > 0, but is {box}"
+            )
+        boxes.setdefault(picture, []).append((box, names[category]))
+    samples = []
+    for entry in images:
+        where = f"images, id {entry.get('id')}"
+        file_name = _value(entry, "file_name", path, where)
+        mine = [item for item in boxes.get(entry["id"], []) if meaning(item[1])]
+        xywh = np.array([box for box, _ in mine], np.float32).reshape(-1, 4)
+        allowed = np.zeros((len(mine), len(classes)), bool)
+        for row, (_, label) in enumerate(mine):
+            for our in meaning(label):
+                allowed[row, list(classes).index(our)] = True
+        labelled = entry.get("labelled", list(names.values()))
+        samples.append(
+            Sample(
+                path=path.parent / file_name,
+                size=(_value(entry, "width", path, where), _value(entry, "height", path, where)),
+                source=entry.get("source", source or path.parent.name),
+                group=str(entry.get("group", file_name)),
+                split=entry.get("split", "train"),
+                xyxy=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
+                allowed=allowed,
+                known=known_classes(labelled, classes),
+                ignore=np.zeros((0, 4), np.float32),
+                ignore_classes=np.zeros((0, len(classes)), bool),
+                labels=tuple(label for _, label in mine),
+            )
+        )
+    return samples
+
+
+def select(
+    samples: Sequence[Sample], *, split: str, sources: Sequence[str], where: str
+) -> list[Sample]:
+    """The samples of a split and of these sources; an empty selection is an error."""
+    have = {sample.source for sample in samples}
+    for name in sources:
+        if name not in have:
+            raise ConfigError(f"{where}: {unknown('data source', name, sorted(have))}")
+    found = [s for s in samples if s.split == split and s.source in sources]
+    if not found:
+        raise ConfigError(
+            f"{where}: split {split!r} of {', '.join(sources)} has no pictures; choose another split"
+        )
+    return found
+
+
+def hold_back(
+    samples: Sequence[Sample], rule: Callable[[Sample], bool]
+) -> tuple[list[Sample], list[Sample]]:
+    """Split into (kept, held back) by `rule`."""
+    return [s for s in samples if not rule(s)], [s for s in samples if rule(s)]
+
+
+def add_teacher_labels(
+    samples: Sequence[Sample],
+    labels: Mapping[str, Sequence[Mapping[str, Any]]],
+    classes: Sequence[str],
+    *,
+    taught: Sequence[str],
+    sure: float,
+    unsure: float,
+) -> list[Sample]:
+    """Fill the unknown classes of each sample with what a teacher saw.
+
+    Boxes scored at least `sure` become labels, those between `unsure` and `sure` become regions in
+    which that class is unknown, and the class counts as known everywhere else. A teacher's box that lies
+    on a labelled box (IoU over 0.55) is that object under another name and is left out.
+
+    Args:
+        labels: by "folder/name" of the picture: {"class", "score", "xyxy"} each.
+        taught: classes that the teacher can see.
+    """
+    filled = []
+    for sample in samples:
+        key = f"{sample.path.parent.name}/{sample.path.name}"
+        if key not in labels:
+            filled.append(sample)
+            continue
+        extra, regions = [], []
+        for item in sorted(labels[key], key=lambda item: -item["score"]):
+            column = list(classes).index(item["class"])
+            if item["class"] not in taught or sample.known[column] or item["score"] < unsure:
+                continue
+            box = np.array([item["xyxy"]], np.float32)
+            if len(sample.xyxy) and iou(box, sample.xyxy).max() > 0.55:
+                continue
+            # Two kinds for one object: the better scored is the label, the other is left open.
+            twice = extra and iou(box, _boxes(extra)).max() > 0.55
+            (extra if item["score"] >= sure and not twice else regions).append((box[0], column))
+        known = sample.known.copy()
+        known[[list(classes).index(name) for name in taught]] = True
+        filled.append(
+            replace(
+                sample,
+                xyxy=np.concatenate([sample.xyxy, _boxes(extra)]),
+                allowed=np.concatenate([sample.allowed, _rows(extra, len(classes))]),
+                known=known,
+                ignore=np.concatenate([sample.ignore, _boxes(regions)]),
+                ignore_classes=np.concatenate([sample.ignore_classes, _rows(regions, len(classes))]),
+                labels=(*sample.labels, *(f"teacher:{classes[c]}" for _, c in extra)),
+            )
+        )
+    return filled
+
+
+def _boxes(items: Sequence[tuple[F32, int]]) -> F32:
+    return np.array([box for box, _ in items], np.float32).reshape(-1, 4)
+
+
+def _rows(items: Sequence[tuple[F32, int]], classes: int) -> Bools:
+    rows = np.zeros((len(items), classes), bool)
+    for number, (_, column) in enumerate(items):
+        rows[number, column] = True
+    return rows
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a data set is a folder with an annotations.json")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not a JSON file ({error})") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: must be a JSON object, but is a {type(content).__name__}")
+    return content
+
+
+def _entries(content: dict[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
+    entries = content.get(key)
+    if not isinstance(entries, list):
+        raise InputError(f"{path}: must have a list {key!r}, but has {type(entries).__name__}")
+    return entries
+
+
+def _value(entry: Mapping[str, Any], key: str, path: Path, where: str) -> Any:
+    if key not in entry:
+        raise InputError(f"{path}: {where}: has no {key!r}")
+    return entry[key]

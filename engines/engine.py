@@ -1,0 +1,48 @@
+"""A torch network as an `Engine`, so that training is measured by the code the product runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from perception.backends import TensorSpec
+from perception.card import EngineCard
+
+
+class TorchEngine:
+    """See `perception.backends.Engine`."""
+
+    backend = "torch"
+
+    def __init__(self, net: torch.nn.Module, card: EngineCard, *, columns: int) -> None:
+        self.net = net
+        self.card: EngineCard | None = card
+        self.path = Path(f"{card.name} (in training)")
+        self.device = next(net.parameters()).device
+        self._columns = columns
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("images", np.dtype(np.float32), (-1, 3, -1, -1)),)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("predictions", np.dtype(np.float32), (-1, -1, self._columns)),)
+
+    @torch.no_grad()
+    def infer(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        training = self.net.training
+        self.net.eval()
+        pictures = torch.from_numpy(feeds["images"]).to(self.device)
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        raw = self.net(pictures).float().cpu().numpy()
+        self.net.train(training)
+        return {"predictions": raw}
+
+    def close(self) -> None:
+        pass
