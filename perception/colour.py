@@ -107,10 +107,8 @@ def bgr_to_planes(image: U8, *, matrix: str = "bt709", full_range: bool = False)
         full_range: True for 0-255, False for 16-235.
     """
     ycc = np.asarray(cv2.transform(image, _to_ycc_matrix(matrix, full_range)), np.uint8)
-    y, u, v = cv2.split(ycc)
-    return Planes(
-        np.asarray(y, np.uint8), _halve(u), _halve(v), matrix=matrix, full_range=full_range
-    )
+    y, u, v = (np.asarray(plane, np.uint8) for plane in cv2.split(ycc))
+    return Planes(y, _halve(u), _halve(v), matrix=matrix, full_range=full_range)
 
 
 def _halve(plane: npt.NDArray[np.uint8]) -> U8:

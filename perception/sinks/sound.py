@@ -48,6 +48,11 @@ class SoundCopy:
         self._packets = self._read()
         self._next: Any = None
 
+    @property
+    def time_bases(self) -> tuple[Fraction, ...]:
+        """Of the tracks, in seconds."""
+        return tuple(track.time_base for track in self._container.streams.audio if track.time_base)
+
     def _added(self, track: Any, name: str) -> Any:
         assert self._output is not None
         codec = "unknown" if track.codec_context is None else track.codec_context.name

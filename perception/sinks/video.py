@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import math
+import os
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,18 @@ from perception.types import U8, FrameResult, Planes
 log = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-# Fragments while recording, so that a killed run leaves a playable file; one regular index at a clean end.
-FRAGMENTED = "hybrid_fragmented+frag_keyframe+delay_moov"
+# Fragments while recording, so that a killed run leaves a playable file, and one regular index at a clean
+# end. The moov waits for the first fragment: it then knows where the tracks begin.
+FRAGMENTS = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "500000"}
+CLUSTERS = {"cluster_time_limit": "500"}
+# libx264 settings between its presets "superfast" and "veryfast": the size of the latter for two thirds of
+# its processor time. No B-frames: decoding order is showing order, and no time stamp needs a shift.
+ENCODER = {"preset": "superfast", "mbtree": "1", "rc-lookahead": "10", "bf": "0"}
+# The output may spend at most so many times the source's bits, however noisy it is.
+MOST_OF_SOURCE_RATE = 1.4
+# Below this, a cap would be visible: bits per pixel and second.
+LEAST_BITS_PER_PIXEL = 0.03
+MOST_THREADS = 4
 # The claimed end of a stream is believed if the last frame would stay no longer than this.
 LONGEST_LAST_FRAME_S = 5.0
 
@@ -40,9 +53,10 @@ class VideoSink:
     Args:
         path: of the file: .mp4, .mov or .mkv; replaced if it exists.
         draw: what to encode for a result; by default the frame as it is.
-        preset, crf: of libx264.
+        crf: quality of libx264; lower is better and larger.
+        preset: of libx264; by default this project's own settings (`ENCODER`).
         audio: copy the source's sound tracks.
-        threads: of the encoder; 0 lets it choose.
+        threads: of the encoder; by default one for each core, four at most.
         inputs: files that are read in the same run; the output may not be one of them.
 
     Attributes:
@@ -58,10 +72,10 @@ class VideoSink:
         path: str | Path,
         *,
         draw: Draw | None = None,
-        preset: str = "veryfast",
         crf: float = 23.0,
+        preset: str | None = None,
         audio: bool = True,
-        threads: int = 0,
+        threads: int | None = None,
         inputs: tuple[str | Path, ...] = (),
     ) -> None:
         self.path = check_output(path, inputs=inputs)
@@ -72,9 +86,10 @@ class VideoSink:
             )
         self._format = CONTAINERS[suffix]
         self._draw = draw
-        self._options = {"preset": preset, "crf": f"{crf:g}", "bf": "0"}
+        chosen = ENCODER if preset is None else {"preset": preset, "bf": "0"}
+        self._options = {**chosen, "crf": f"{crf:g}"}
         self._audio = audio
-        self._threads = threads
+        self._threads = threads or min(MOST_THREADS, os.cpu_count() or 1)
         self.notes: list[str] = []
         self.written = 0
         self._container: av.container.OutputContainer | None = None
@@ -97,9 +112,11 @@ class VideoSink:
         self._even = width + width % 2, height + height % 2
         if self._even != info.size:
             self._say(f"{width}x{height} is odd; the video is {self._even[0]}x{self._even[1]}")
-        options = {"max_interleave_delta": "1000000"}
-        if self._format != "matroska":
-            options["movflags"] = FRAGMENTED
+        options = {"max_interleave_delta": "1000000", "flush_packets": "1"}
+        if self._format == "matroska":
+            options |= CLUSTERS
+        else:
+            options |= FRAGMENTS
         try:
             self._container = av.open(
                 str(self.path), "w", format=self._format, container_options=options
@@ -109,7 +126,15 @@ class VideoSink:
             raise InputError(f"{self.path}: cannot be written ({error})") from error
         self._set_up_encoder(info)
         if self._audio and info.has_audio and info.path is not None:
-            self._sound = SoundCopy(info.path, self._container, name=str(self.path))
+            try:
+                self._sound = SoundCopy(info.path, self._container, name=str(self.path))
+            except InputError:
+                self._give_up()
+                self.path.unlink(missing_ok=True)
+                raise
+        if self._format != "matroska":
+            bases = [info.time_base, *(self._sound.time_bases if self._sound is not None else ())]
+            self._container.container_options["movie_timescale"] = str(_movie_timescale(bases))
 
     def _set_up_encoder(self, info: SourceInfo) -> None:
         context = self._video.codec_context
@@ -117,7 +142,7 @@ class VideoSink:
         context.pix_fmt = "yuv420p"
         context.time_base = info.time_base
         self._video.time_base = info.time_base
-        context.options = dict(self._options)
+        context.options = {**self._options, **_rate_cap(info)}
         context.thread_count = self._threads
         context.sample_aspect_ratio = info.sample_aspect_ratio
         context.colorspace = info.colour.space
@@ -266,3 +291,22 @@ class VideoSink:
     def _say(self, sentence: str) -> None:
         self.notes.append(sentence)
         log.info("%s: %s", self.path, sentence)
+
+
+def _rate_cap(info: SourceInfo) -> dict[str, str]:
+    """Options that keep the output from growing far beyond its source."""
+    if info.bit_rate is None:
+        return {}
+    pixels = info.size[0] * info.size[1] * float(info.rate or 25)
+    most = int(max(MOST_OF_SOURCE_RATE * info.bit_rate, LEAST_BITS_PER_PIXEL * pixels))
+    return {"maxrate": str(most), "bufsize": str(2 * most)}
+
+
+def _movie_timescale(bases: Sequence[Fraction]) -> int:
+    """Ticks a second in which every track's start is exact (edit lists count in them), if there is one.
+
+    Args:
+        bases: time bases of the tracks, that of the pictures first.
+    """
+    common = math.lcm(*(base.denominator for base in bases))
+    return common if common < 2**31 else max(1000, bases[0].denominator)
