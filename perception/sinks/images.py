@@ -10,16 +10,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from perception.colour import planes_to_bgr
 from perception.errors import InputError, SinkError
 from perception.sources import SourceInfo
-from perception.types import U8, FrameResult, Planes
+from perception.types import U8, FrameResult
 
 # What OpenCV writes; other pictures become PNG.
 WRITTEN = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 JPEG_QUALITY = 92
 
-Draw = Callable[[FrameResult], Planes]
+Draw = Callable[[FrameResult], U8]
 
 
 class ImagesSink:
@@ -30,7 +29,7 @@ class ImagesSink:
 
     Args:
         folder: where the pictures go.
-        draw: what to write for a result, as planes; by default the frame as it is.
+        draw: what to write for a result, (H, W, 3) BGR; by default the frame as it is.
 
     Raises:
         InputError: the folder cannot be made or written to.
@@ -62,7 +61,7 @@ class ImagesSink:
             InputError: it would overwrite the picture it was made from.
             SinkError: the disk is full or gone.
         """
-        image: U8 = result.frame.image if self._draw is None else planes_to_bgr(self._draw(result))
+        image: U8 = result.frame.image if self._draw is None else self._draw(result)
         target = self.folder / self._name(result)
         source = result.frame.path
         if source is not None and target.exists() and target.samefile(source):

@@ -1,0 +1,19 @@
+"""`perception doctor`: what works on this machine, what does not, and what to do."""
+
+from __future__ import annotations
+
+import argparse
+
+from perception import doctor
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def call(options: argparse.Namespace) -> int:
+    """Look and print; status 0 when the main job can run."""
+    report = doctor.report()
+    print(report.to_json() if options.json else report.text())
+    return report.exit_status
