@@ -68,7 +68,9 @@ def score_clip(clip: Path, truth: dict[str, Any], config: str) -> Score:
             found = [
                 row for row in result.objects if row.class_name in VEHICLES and not row.predicted
             ]
-            matched = dict(match(np.array([row.xyxy for row in found]).reshape(-1, 4), found, true_boxes))
+            matched = dict(
+                match(np.array([row.xyxy for row in found]).reshape(-1, 4), found, true_boxes)
+            )
             score.truth += sum(counts)
             score.object_seconds += sum(counts) / truth["fps"]
             for i, row in enumerate(found):

@@ -15,7 +15,7 @@ from perception.sources import Source, open_source
 __all__ = ["open", "open_run"]
 
 
-def open(  # noqa: A001  (users write perception.open)
+def open(
     source: str | Path | Sequence[str | Path],
     *,
     config: str | Path | Config = DEFAULT,
@@ -83,7 +83,9 @@ def open_run(
             from perception.sinks.jsonl import JsonLinesSink
 
             engines = {
-                stage.name: _engine_note(stage) for stage in pipeline.stages if hasattr(stage, "engine")
+                stage.name: _engine_note(stage)
+                for stage in pipeline.stages
+                if hasattr(stage, "engine")
             }
             sinks.append(JsonLinesSink(jsonl, engines=engines, inputs=inputs))
         return Run(source, pipeline, sinks)

@@ -13,6 +13,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import perf_counter, process_time
@@ -132,7 +133,11 @@ class Benchmark:
         for name, values in rows.items():
             figures = "".join(f"{values[key]:>10.2f}" for key in ("p95", "p99", "max"))
             lines.append(f"{name:<14}{values['p50']:>9.2f}{figures}")
-        lines += ["", f"CPU end to end over the sum of the bare parts: {self.overhead:.2f}", self.limit]
+        lines += [
+            "",
+            f"CPU end to end over the sum of the bare parts: {self.overhead:.2f}",
+            self.limit,
+        ]
         return "\n".join(lines)
 
 
@@ -179,12 +184,14 @@ def measure(
     if not pictures:
         raise InputError(f"{source}: there is no frame to measure with")
     pipeline = config.pipeline()
-    engines = {f"{stage.name} engine": stage for stage in pipeline.stages if hasattr(stage, "engine")}
-    parts = {name: Part(name) for name in ("decode", *engines, "encode", "end_to_end")}
+    models = {
+        f"{stage.name} engine": stage.model for stage in pipeline.stages if hasattr(stage, "model")
+    }
+    parts = {name: Part(name) for name in ("decode", *models, "encode", "end_to_end")}
     report: Report | None = None
     try:
         for stage in pipeline.stages:
-            for _ in range(WARM_UP_CALLS if hasattr(stage, "engine") else 0):
+            for _ in range(WARM_UP_CALLS if hasattr(stage, "model") else 0):
                 stage(FrameResult(pictures[0]))
         with tempfile.TemporaryDirectory() as folder:
             for number in range(rounds):
@@ -193,12 +200,11 @@ def measure(
                     if progress is not None:
                         progress(label + name)
                     if name == "decode":
-                        count = _timed(part, lambda: _decode(source, frames))
+                        count = _timed(part, partial(_decode, source, frames))
                     elif name == "encode":
-                        _timed(part, lambda: _encode(source, config, pictures, Path(folder)))
-                    elif name in engines:
-                        model = engines[name].model
-                        _timed(part, lambda model=model: _infer(model, pictures))
+                        _timed(part, partial(_encode, source, config, pictures, Path(folder)))
+                    elif name in models:
+                        _timed(part, partial(_infer, models[name], pictures))
                     else:
                         report = _end_to_end(part, source, config, frames, Path(folder))
     finally:

@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser(chosen)
     options = parser.parse_args(words)
     logging.basicConfig(
-        level=logging.DEBUG if options.debug else logging.WARNING, format="%(levelname)s %(message)s"
+        level=logging.DEBUG if options.debug else logging.WARNING,
+        format="%(levelname)s %(message)s",
     )
     if not hasattr(options, "call"):
         parser.print_help()

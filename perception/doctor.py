@@ -25,7 +25,12 @@ OK, WARN, FAIL, OFF = "ok", "warn", "fail", "off"
 SIGNS = {OK: "+", WARN: "!", FAIL: "x", OFF: "-"}
 COMMAND_TIMEOUT_S = 10
 JETSON_RELEASE = Path("/etc/nv_tegra_release")
-REQUIRED = (("numpy", "numpy"), ("opencv-python-headless", "cv2"), ("av", "av"), ("onnxruntime", "onnxruntime"))
+REQUIRED = (
+    ("numpy", "numpy"),
+    ("opencv-python-headless", "cv2"),
+    ("av", "av"),
+    ("onnxruntime", "onnxruntime"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,9 @@ class Report:
             broken = ", ".join(check.name for check in self.checks if check.state == FAIL)
             return f"A run cannot be done here: {broken}."
         on_gpu = all(check.state == OK for check in self.checks if check.group == "gpu")
-        return f"A run can be done here, {'on TensorRT' if on_gpu else 'on the CPU (ONNX Runtime)'}."
+        return (
+            f"A run can be done here, {'on TensorRT' if on_gpu else 'on the CPU (ONNX Runtime)'}."
+        )
 
     def text(self) -> str:
         """Lines for a terminal, advice under what it is about."""
@@ -187,11 +194,15 @@ def video() -> list[Check]:
             "H.264 encoder",
             OK if encoder else WARN,
             "libx264" if encoder else "none",
-            "" if encoder else "overlay videos cannot be written: `pip install --force-reinstall av`",
+            ""
+            if encoder
+            else "overlay videos cannot be written: `pip install --force-reinstall av`",
         )
     )
     hardware = [name for name in ("h264_nvenc", "h264_v4l2m2m", "h264_vaapi") if has(name, "w")]
-    found = f"{', '.join(hardware) or 'none'} (in this build of PyAV; the machine may lack the chip)"
+    found = (
+        f"{', '.join(hardware) or 'none'} (in this build of PyAV; the machine may lack the chip)"
+    )
     checks.append(Check("video", "hardware encoders", OK if hardware else OFF, found))
     return checks
 
@@ -209,7 +220,9 @@ def gpu() -> list[Check]:
         importlib.import_module("onnx")
     except Exception as error:
         found = f"cannot be imported: {_first_line(error)}"
-        checks.append(Check("gpu", "onnx", WARN, found, "`pip install onnx`: needed to build plans"))
+        checks.append(
+            Check("gpu", "onnx", WARN, found, "`pip install onnx`: needed to build plans")
+        )
     else:
         checks.append(Check("gpu", "onnx", OK, importlib.metadata.version("onnx")))
     return checks
@@ -265,7 +278,9 @@ def _cuda_python() -> Check:
     except Exception as error:  # a half-installed cuda-python raises anything
         return Check("gpu", "cuda-python", WARN, _first_line(error), "`pip install cuda-python`")
     runtime = ".".join(map(str, found.runtime_cuda))
-    text = f"CUDA {runtime}; {found.name}, compute {found.capability}, {found.memory / 2**30:.1f} GiB"
+    text = (
+        f"CUDA {runtime}; {found.name}, compute {found.capability}, {found.memory / 2**30:.1f} GiB"
+    )
     return Check("gpu", "cuda-python", OK, text)
 
 
@@ -291,7 +306,9 @@ def engines(*, with_plans: bool) -> list[Check]:
 
     installed = installed_engines()
     if not installed:
-        return [Check("engines", "engines", WARN, "none installed", "name one with --engine PATH.onnx")]
+        return [
+            Check("engines", "engines", WARN, "none installed", "name one with --engine PATH.onnx")
+        ]
     return [_engine(name, path, with_plans) for name, path in installed.items()]
 
 

@@ -31,7 +31,8 @@ class Mapping:
     def points_to_source(self, points: F32) -> F32:
         """Points (..., 2) in input pixels -> source pixels."""
         return np.asarray(
-            (points - np.array(self.offset, np.float32)) / np.array(self.scale, np.float32), np.float32
+            (points - np.array(self.offset, np.float32)) / np.array(self.scale, np.float32),
+            np.float32,
         )
 
 
@@ -111,7 +112,7 @@ class Preprocessor:
 
     def _tensor(self) -> F32:
         swap = self.spec.colour == "rgb"
-        tensor: F32 = cv2.dnn.blobFromImage(self._canvas, swapRB=swap)
+        tensor = np.asarray(cv2.dnn.blobFromImage(self._canvas, swapRB=swap), np.float32)
         if self._mean.any():
             tensor -= self._mean
         if (self._inverse_std != 1).any():

@@ -19,7 +19,12 @@ class Progress:
     """
 
     def __init__(
-        self, label: str, total: int | None, *, enabled: bool | None = None, stream: TextIO | None = None
+        self,
+        label: str,
+        total: int | None,
+        *,
+        enabled: bool | None = None,
+        stream: TextIO | None = None,
     ) -> None:
         self._stream = stream or sys.stderr
         self._label = label

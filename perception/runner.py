@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
@@ -368,7 +369,9 @@ class Run:
             if thread.is_alive():
                 self._results.abort()
                 self._failures.append(
-                    RunError(f"{thread.name} did not stop within {CLOSE_TIMEOUT_S:.0f} s; it was left behind")
+                    RunError(
+                        f"{thread.name} did not stop within {CLOSE_TIMEOUT_S:.0f} s; it was left behind"
+                    )
                 )
         ledger.unprocessed += self._frames.lost
         ledger.claimed = self.source.claimed
@@ -380,7 +383,7 @@ class Run:
         self.report.damage = list(self.source.damage)
         self.report.wall_s = monotonic() - self._start
         for sink in self.sinks:
-            self._attempt(lambda sink=sink: sink.finish(self.report.as_dict()))  # type: ignore[misc]
+            self._attempt(partial(sink.finish, self.report.as_dict()))
             self._attempt(sink.close)
         self.report.wall_s = monotonic() - self._start
         self._attempt(self.pipeline.close)

@@ -90,7 +90,17 @@ class Frame:
         path: the picture's path when the source is pictures, else None.
     """
 
-    __slots__ = ("_image", "_to_bgr", "arrived", "index", "path", "planes", "pts", "stream", "time_base")
+    __slots__ = (
+        "_image",
+        "_to_bgr",
+        "arrived",
+        "index",
+        "path",
+        "planes",
+        "pts",
+        "stream",
+        "time_base",
+    )
 
     def __init__(
         self,

@@ -24,7 +24,9 @@ def shared() -> Path:
     """Real clips, labelled data and public checkpoints that lie beside the repository, not in it."""
     folder = Path(os.environ.get("PERCEPTION_SHARED", ROOT.parent / "shared"))
     if not (folder / "clips").is_dir():
-        pytest.skip(f"needs the real clips and data in {folder} (PERCEPTION_SHARED names another place)")
+        pytest.skip(
+            f"needs the real clips and data in {folder} (PERCEPTION_SHARED names another place)"
+        )
     return folder
 
 

@@ -41,11 +41,15 @@ def test_broken_metadata_names_the_file(key: str) -> None:
         del metadata[key]
     else:
         metadata[key] = "["
-    with pytest.raises(EngineError, match=r"road\.onnx: the engine's metadata is broken .* export it again"):
+    with pytest.raises(
+        EngineError, match=r"road\.onnx: the engine's metadata is broken .* export it again"
+    ):
         EngineCard.from_metadata(metadata, where="road.onnx")
 
 
-@pytest.mark.parametrize(("values", "message"), [({"colour": "gbr"}, "colour"), ({"fit": "crop"}, "fit")])
+@pytest.mark.parametrize(
+    ("values", "message"), [({"colour": "gbr"}, "colour"), ({"fit": "crop"}, "fit")]
+)
 def test_unknown_words_in_an_input_are_refused(values: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=f"{message} must be"):
         InputSpec(size=(1, 1), **values)

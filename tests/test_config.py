@@ -22,10 +22,22 @@ def write(folder: Path, text: str) -> Path:
         ("stages = 3\n", r"stages must be tables written as \[\[stages\]\]"),
         ("overlay = 3\n", r"overlay must be a table written as \[overlay\]"),
         ("[[stages]]\nengine = 'road'\n", r"\[\[stages\]\] number 1: a stage needs a type"),
-        ("[[stages]]\ntype = 'detektor'\n", r"unknown stage type 'detektor': did you mean 'detector'\?"),
-        ("[[stages]]\ntype = 'detector'\nmin_scor = 1\n", r"unknown key 'min_scor': did you mean 'min_score'\?"),
-        ("[[stages]]\ntype = 'detector'\nmin_score = 3\n", r"min_score must be in 0\.\.1, but is 3"),
-        ("[[stages]]\ntype = 'tracker'\n", r"reads detections\.road, which no earlier stage writes"),
+        (
+            "[[stages]]\ntype = 'detektor'\n",
+            r"unknown stage type 'detektor': did you mean 'detector'\?",
+        ),
+        (
+            "[[stages]]\ntype = 'detector'\nmin_scor = 1\n",
+            r"unknown key 'min_scor': did you mean 'min_score'\?",
+        ),
+        (
+            "[[stages]]\ntype = 'detector'\nmin_score = 3\n",
+            r"min_score must be in 0\.\.1, but is 3",
+        ),
+        (
+            "[[stages]]\ntype = 'tracker'\n",
+            r"reads detections\.road, which no earlier stage writes",
+        ),
     ],
 )
 def test_a_broken_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -42,7 +54,9 @@ def test_an_unknown_engine_is_a_clear_request_error(tmp_path: Path) -> None:
 def test_a_missing_file_and_an_unknown_name_are_told_apart() -> None:
     with pytest.raises(InputError, match=r"nope\.toml: no such configuration file"):
         load_config("nope.toml")
-    with pytest.raises(InputError, match=r"unknown configuration 'dashcm': did you mean 'dashcam'\?"):
+    with pytest.raises(
+        InputError, match=r"unknown configuration 'dashcm': did you mean 'dashcam'\?"
+    ):
         load_config("dashcm")
 
 

@@ -28,7 +28,9 @@ def test_area_of_an_inverted_box_is_zero() -> None:
 def naive_nms(xyxy: np.ndarray, score: np.ndarray, group: np.ndarray, max_iou: float) -> list[int]:
     kept: list[int] = []
     for row in np.argsort(-score, kind="stable"):
-        if all(group[row] != group[k] or iou(xyxy[[row]], xyxy[[k]])[0, 0] <= max_iou for k in kept):
+        if all(
+            group[row] != group[k] or iou(xyxy[[row]], xyxy[[k]])[0, 0] <= max_iou for k in kept
+        ):
             kept.append(int(row))
     return kept
 

@@ -9,7 +9,9 @@ from perception.types import Frame, FrameResult
 
 
 class Step:
-    def __init__(self, name: str, reads: tuple[str, ...] = (), writes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, name: str, reads: tuple[str, ...] = (), writes: tuple[str, ...] = ()
+    ) -> None:
         self.name, self.reads, self.writes = name, reads, writes
         self.closed = 0
 
@@ -30,7 +32,9 @@ def test_stages_run_in_order_and_are_timed() -> None:
 
 def test_a_field_must_be_written_before_it_is_read() -> None:
     Pipeline([Step("a", writes=("x",)), Step("b", reads=("x",))])
-    with pytest.raises(ConfigError, match=r"stage 'b' reads x, which no earlier stage writes .*: nothing"):
+    with pytest.raises(
+        ConfigError, match=r"stage 'b' reads x, which no earlier stage writes .*: nothing"
+    ):
         Pipeline([Step("b", reads=("x",)), Step("a", writes=("x",))])
 
 

@@ -23,7 +23,9 @@ def test_a_point_goes_into_the_input_and_back(fit: str, source: tuple[int, int])
     frame = Frame(gradient(*source))
     tensor, mapping = Preprocessor(spec)(frame)
     assert tensor.shape == (1, 3, 192, 320)
-    box = np.array([[source[0] * 0.25, source[1] * 0.4, source[0] * 0.5, source[1] * 0.8]], np.float32)
+    box = np.array(
+        [[source[0] * 0.25, source[1] * 0.4, source[0] * 0.5, source[1] * 0.8]], np.float32
+    )
     inside = box * np.array(mapping.scale * 2) + np.array(mapping.offset * 2)
     assert mapping.to_source(inside.astype(np.float32)) == pytest.approx(box, abs=1e-3)
     # The picture really lies there: its colours at the mapped corner are the source's.

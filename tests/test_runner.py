@@ -22,7 +22,12 @@ class Numbers:
     """A source of `count` frames; fails after `fail_at`; `pause_s` between frames."""
 
     def __init__(
-        self, count: int = 20, *, live: bool = False, fail_at: int | None = None, pause_s: float = 0.0
+        self,
+        count: int = 20,
+        *,
+        live: bool = False,
+        fail_at: int | None = None,
+        pause_s: float = 0.0,
     ) -> None:
         self.live = live
         self.info = SourceInfo(name="numbers", size=(8, 8), time_base=Fraction(1, 10), frames=count)
@@ -57,7 +62,9 @@ class Silent(Numbers):
 class Collect:
     """A sink that remembers; fails or pauses where told."""
 
-    def __init__(self, *, fail_at: int | None = None, fail_in: str = "", pause_s: float = 0.0) -> None:
+    def __init__(
+        self, *, fail_at: int | None = None, fail_in: str = "", pause_s: float = 0.0
+    ) -> None:
         self.indices: list[int] = []
         self.report: dict[str, Any] | None = None
         self.closed = 0
@@ -147,7 +154,9 @@ def test_a_failing_source_is_raised_after_its_good_frames_are_written() -> None:
 
 def test_a_failing_stage_names_itself_and_the_frame() -> None:
     source, sink, work = Numbers(20), Collect(), Work(fail_at=5)
-    with pytest.raises(StageError, match=r"stage 'work' failed on frame 5 \(0\.005 s\): ZeroDivisionError"):
+    with pytest.raises(
+        StageError, match=r"stage 'work' failed on frame 5 \(0\.005 s\): ZeroDivisionError"
+    ):
         run(source, Pipeline([work]), [sink])
     assert sink.indices == list(range(5))
     assert (source.closed, work.closed, sink.closed) == (1, 1, 1)

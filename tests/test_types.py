@@ -30,7 +30,10 @@ def test_dtypes_are_made_right_once() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"xyxy": np.zeros((2, 5))}, r"Detections\.xyxy must have shape \('N', 4\), but has shape \(2, 5\)"),
+        (
+            {"xyxy": np.zeros((2, 5))},
+            r"Detections\.xyxy must have shape \('N', 4\), but has shape \(2, 5\)",
+        ),
         ({"score": np.zeros(3)}, r"Detections\.score must have shape \(2,\), but has shape \(3,\)"),
     ],
 )
@@ -69,7 +72,9 @@ def test_a_frame_of_planes_converts_once_and_only_when_asked() -> None:
         calls.append(planes)
         return np.zeros((4, 6, 3), np.uint8)
 
-    planes = Planes(np.zeros((4, 6), np.uint8), np.zeros((2, 3), np.uint8), np.zeros((2, 3), np.uint8))
+    planes = Planes(
+        np.zeros((4, 6), np.uint8), np.zeros((2, 3), np.uint8), np.zeros((2, 3), np.uint8)
+    )
     frame = Frame(planes=planes, to_bgr=convert)
     assert frame.size == (6, 4)
     assert not calls

@@ -52,7 +52,9 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-def open_engine(path: str | Path, *, backend: str = "auto", threads: int = 1, **options: Any) -> Engine:
+def open_engine(
+    path: str | Path, *, backend: str = "auto", threads: int = 1, **options: Any
+) -> Engine:
     """Open an ONNX file on a runtime.
 
     Args:
@@ -69,7 +71,9 @@ def open_engine(path: str | Path, *, backend: str = "auto", threads: int = 1, **
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such engine file; `perception engines` lists what is installed")
+        raise InputError(
+            f"{path}: no such engine file; `perception engines` lists what is installed"
+        )
     if backend == "auto":
         backend = _choose(path)
     if backend == "onnxruntime":
@@ -94,6 +98,9 @@ def _choose(path: Path) -> str:
     if built:
         return "tensorrt"
     _log.warning(
-        "%s runs on ONNX Runtime and not on TensorRT: %s (`perception build %s`)", path.name, why, path
+        "%s runs on ONNX Runtime and not on TensorRT: %s (`perception build %s`)",
+        path.name,
+        why,
+        path,
     )
     return "onnxruntime"

@@ -16,11 +16,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
     add("source", metavar="SOURCE", help="a video file")
-    add("-c", "--config", default=DEFAULT, help="name or path of a configuration (default: %(default)s)")
+    add(
+        "-c",
+        "--config",
+        default=DEFAULT,
+        help="name or path of a configuration (default: %(default)s)",
+    )
     add("--engine", metavar="NAME|PATH", help="another engine for the first detector")
     add("--family", help="what an ONNX file without a card is: yolox")
-    add("--backend", choices=("auto", "tensorrt", "openvino", "onnxruntime"), help="runtime of the engines")
-    add("--rounds", type=int, default=3, help="how often everything is measured (default: %(default)s)")
+    add(
+        "--backend",
+        choices=("auto", "tensorrt", "openvino", "onnxruntime"),
+        help="runtime of the engines",
+    )
+    add(
+        "--rounds",
+        type=int,
+        default=3,
+        help="how often everything is measured (default: %(default)s)",
+    )
     add("--frames", type=int, default=300, help="most frames a round (default: %(default)s)")
     add("--json", metavar="OUT", help='the figures as JSON; "-" is standard output')
 

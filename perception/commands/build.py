@@ -14,15 +14,21 @@ from perception.models.detector import FAMILIES
 from perception.types import U8, Detections, Frame
 
 if TYPE_CHECKING:
-    from perception.backends.trt_build import BuildProgress
+    from perception.backends.trt_network import BuildProgress
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
     add("engine", metavar="ENGINE", help="an installed engine's name, or the path of an ONNX file")
-    add("--precision", choices=("fp32", "fp16", "int8"), help="default: int8 for a quantised file, else fp16")
-    add("--size", metavar="WxH", help="input size of a network that takes any (default: its card's)")
+    add(
+        "--precision",
+        choices=("fp32", "fp16", "int8"),
+        help="default: int8 for a quantised file, else fp16",
+    )
+    add(
+        "--size", metavar="WxH", help="input size of a network that takes any (default: its card's)"
+    )
     add("--batch", type=int, default=1, help="most pictures in one call (default: %(default)s)")
     add("--workspace", type=int, metavar="MIB", help="most scratch memory of a layer")
     add("--force", action="store_true", help="build again, and keep a plan outside the tolerances")

@@ -26,7 +26,9 @@ def call(options: argparse.Namespace) -> int:
         folders = ", ".join(map(str, engine_folders())) or "the package"
         raise InputError(f"no engine is installed in {folders}; install the wheel, or train one")
     if options.json:
-        print(json.dumps({n: c.to_metadata() if c else {} for n, (_, c) in cards.items()}, indent=1))
+        print(
+            json.dumps({n: c.to_metadata() if c else {} for n, (_, c) in cards.items()}, indent=1)
+        )
         return 0
     rows = [("engine", "task", "input", "cost", "metric", "licence", "classes")]
     for name, (path, card) in cards.items():
@@ -40,5 +42,7 @@ def call(options: argparse.Namespace) -> int:
         rows.append((name, card.task, f"{width}x{height}", cost, metric, card.licence, classes))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        )
     return 0

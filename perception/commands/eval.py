@@ -18,8 +18,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tracking.add_argument("--tracks", required=True, help="tracks: one file, or a folder")
     tracking.add_argument("--rule", default="auto", help="which boxes count (default: %(default)s)")
     detection = kinds.add_parser("detection", help="a detector on labelled pictures: AP")
-    detection.add_argument("--gt", required=True, help="COCO json beside its pictures, or their folder")
-    detection.add_argument("--engine", default="road", help="name or ONNX file (default: %(default)s)")
+    detection.add_argument(
+        "--gt", required=True, help="COCO json beside its pictures, or their folder"
+    )
+    detection.add_argument(
+        "--engine", default="road", help="name or ONNX file (default: %(default)s)"
+    )
     detection.add_argument("--family", help="what an ONNX file without a card is: yolox")
     detection.add_argument("--split", help="only pictures of this split")
     detection.add_argument("--pixels", type=int, help="most pixels of the network's input")
@@ -51,7 +55,9 @@ def _detection(options: argparse.Namespace) -> int:
         splits = sorted({truth.split for truth in truths})
         truths = [truth for truth in truths if truth.split == options.split]
         if not truths:
-            raise InputError(f"{options.gt}: no picture of split {options.split!r}; it has {splits}")
+            raise InputError(
+                f"{options.gt}: no picture of split {options.split!r}; it has {splits}"
+            )
     detector = Detector(
         options.engine, family=options.family, min_score=0.01, pixels=options.pixels
     )

@@ -27,11 +27,34 @@ STOPPED = 130
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
-    add("source", nargs="+", metavar="SOURCE", help="video files, or a folder, glob or list of pictures")
-    add("-c", "--config", default=DEFAULT, help="name or path of a configuration (default: %(default)s)")
-    add("-o", "--output", metavar="OUT", help="overlay video (.mp4 .mkv .mov); a folder for pictures or several sources")
-    add("--jsonl", metavar="OUT", help='record, one JSON object a line; "-" is standard output; a folder for several sources')
-    add("--backend", choices=("auto", "tensorrt", "openvino", "onnxruntime"), help="runtime of the engines")
+    add(
+        "source",
+        nargs="+",
+        metavar="SOURCE",
+        help="video files, or a folder, glob or list of pictures",
+    )
+    add(
+        "-c",
+        "--config",
+        default=DEFAULT,
+        help="name or path of a configuration (default: %(default)s)",
+    )
+    add(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="overlay video (.mp4 .mkv .mov); a folder for pictures or several sources",
+    )
+    add(
+        "--jsonl",
+        metavar="OUT",
+        help='record, one JSON object a line; "-" is standard output; a folder for several sources',
+    )
+    add(
+        "--backend",
+        choices=("auto", "tensorrt", "openvino", "onnxruntime"),
+        help="runtime of the engines",
+    )
     add("--min-score", type=float, metavar="S", help="score limit of the detectors, 0 to 1")
     add("--no-track", action="store_true", help="detect only")
     add("--engine", metavar="NAME|PATH", help="another engine for the first detector")
@@ -78,7 +101,9 @@ def _run_one(
         track=not options.no_track,
         fps=options.fps,
     )
-    progress = Progress(run.info.name, run.info.frames, enabled=False if options.no_progress else None)
+    progress = Progress(
+        run.info.name, run.info.frames, enabled=False if options.no_progress else None
+    )
     try:
         with run, stopped_by_signals(run):
             for _ in run:
@@ -98,7 +123,9 @@ def _jobs(words: list[str]) -> list[Path | list[str]]:
     for word in words:
         path = Path(word)
         if path.is_dir():
-            videos = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES - {".gif"})
+            videos = sorted(
+                p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES - {".gif"}
+            )
             jobs += videos or [path]
         elif path.is_file() and path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp", ".bmp"}:
             pictures.append(word)
@@ -107,13 +134,17 @@ def _jobs(words: list[str]) -> list[Path | list[str]]:
     return [*jobs, *([pictures] if pictures else [])]
 
 
-def _destination(wish: str | None, source: Path | list[str], suffix: str, several: bool) -> str | None:
+def _destination(
+    wish: str | None, source: Path | list[str], suffix: str, several: bool
+) -> str | None:
     """Where an output goes: as asked, or inside the folder that was asked for several sources."""
     if wish is None or wish == "-" or not several or isinstance(source, list):
         return wish
     folder = Path(wish)
     if folder.suffix in (".mp4", ".mkv", ".mov", ".jsonl"):
-        raise InputError(f"{wish}: several sources need a folder here, not one file; write {folder.stem}/")
+        raise InputError(
+            f"{wish}: several sources need a folder here, not one file; write {folder.stem}/"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return str(folder / f"{source.stem}{suffix}")
 
@@ -148,23 +179,33 @@ def summary(run: Run, *, output: str | None, jsonl: str | None) -> str:
     if info.duration_s:
         head += f", {clock(info.duration_s)}"
     lines = [head + (", stopped early" if report.stopped else "")]
-    counts = f"  {ledger.decoded} {kind} decoded, {ledger.inferred} inferred, {ledger.written} written"
+    counts = (
+        f"  {ledger.decoded} {kind} decoded, {ledger.inferred} inferred, {ledger.written} written"
+    )
     for name in ("corrupt", "dropped", "unprocessed"):
         if getattr(ledger, name):
             counts += f", {getattr(ledger, name)} {name}"
-    lines.append(counts + (": every frame accounted for" if ledger.adds_up else ": DOES NOT ADD UP"))
+    lines.append(
+        counts + (": every frame accounted for" if ledger.adds_up else ": DOES NOT ADD UP")
+    )
     lines += [f"  damage: {sentence}" for sentence in report.damage]
     lines.append(_speed(report))
     if report.tracks:
-        lines.append("  tracks: " + ", ".join(f"{n} on {task}" for task, n in report.tracks.items()))
+        lines.append(
+            "  tracks: " + ", ".join(f"{n} on {task}" for task, n in report.tracks.items())
+        )
     if report.objects:
-        each = ", ".join(f"{n} {name}" for name, n in sorted(report.objects.items(), key=lambda x: -x[1]))
+        each = ", ".join(
+            f"{n} {name}" for name, n in sorted(report.objects.items(), key=lambda x: -x[1])
+        )
         lines.append(f"  detections: {each}")
     for what, path in (("overlay", output), ("record", jsonl)):
         if path is not None and path != "-":
             lines.append(f"  {what}: {path}")
     if output is None and jsonl is None:
-        lines.append("  nothing was written: add -o OUT.mp4 for an overlay, --jsonl OUT.jsonl for a record")
+        lines.append(
+            "  nothing was written: add -o OUT.mp4 for an overlay, --jsonl OUT.jsonl for a record"
+        )
     return "\n".join(lines)
 
 

@@ -11,7 +11,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add = parser.add_argument
     add("detections", metavar="DETECTIONS", help="MOTChallenge text, or a folder of sequences")
-    add("-o", "--output", required=True, metavar="TRACKS", help="file to write; a folder for a folder")
+    add(
+        "-o",
+        "--output",
+        required=True,
+        metavar="TRACKS",
+        help="file to write; a folder for a folder",
+    )
     add("--frame-rate", type=float, default=10.0, help="frames per second (default: %(default)s)")
     add("--offline", action="store_true", help="look ahead: fill gaps, smooth, judge whole tracks")
 

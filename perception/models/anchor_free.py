@@ -41,7 +41,11 @@ def yolox_card(engine: Engine) -> EngineCard:
     sigmoid inside the graph, class-agnostic suppression at IoU 0.45.
     """
     shape = engine.inputs[0].shape
-    if len(shape) != 4 or min(shape[2:]) < 0 or engine.outputs[0].shape[-1] != 5 + len(COCO_CLASSES):
+    if (
+        len(shape) != 4
+        or min(shape[2:]) < 0
+        or engine.outputs[0].shape[-1] != 5 + len(COCO_CLASSES)
+    ):
         raise EngineError(
             f"{engine.path}: a YOLOX export must have a fixed 4-d input and 85 output columns, "
             f"but has input {shape} and output {engine.outputs[0].shape}"

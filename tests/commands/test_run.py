@@ -51,7 +51,16 @@ def test_overlay_and_record_of_a_clip(
     clip: Path, bright_engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     overlay, record = tmp_path / "o.mp4", tmp_path / "r.jsonl"
-    words = ["run", str(clip), "--engine", str(bright_engine), "-o", str(overlay), "--jsonl", str(record)]
+    words = [
+        "run",
+        str(clip),
+        "--engine",
+        str(bright_engine),
+        "-o",
+        str(overlay),
+        "--jsonl",
+        str(record),
+    ]
     assert main(words) == 0
     text = capsys.readouterr().out
     assert "20 frames decoded, 20 inferred, 20 written: every frame accounted for" in text
@@ -80,15 +89,31 @@ def test_the_record_alone_goes_to_standard_output(
     assert "every frame accounted for" in streams.err
 
 
-def test_without_tracking_there_are_no_tracks(clip: Path, bright_engine: Path, tmp_path: Path) -> None:
+def test_without_tracking_there_are_no_tracks(
+    clip: Path, bright_engine: Path, tmp_path: Path
+) -> None:
     record = tmp_path / "r.jsonl"
-    assert main(["run", str(clip), "--engine", str(bright_engine), "--no-track", "--jsonl", str(record)]) == 0
+    assert (
+        main(
+            ["run", str(clip), "--engine", str(bright_engine), "--no-track", "--jsonl", str(record)]
+        )
+        == 0
+    )
     assert not any("track" in row for line in lines(record)[1:-1] for row in line["objects"])
 
 
 def test_min_score_limits_what_is_found(clip: Path, bright_engine: Path, tmp_path: Path) -> None:
     record = tmp_path / "r.jsonl"
-    words = ["run", str(clip), "--engine", str(bright_engine), "--min-score", "1", "--jsonl", str(record)]
+    words = [
+        "run",
+        str(clip),
+        "--engine",
+        str(bright_engine),
+        "--min-score",
+        "1",
+        "--jsonl",
+        str(record),
+    ]
     assert main(words) == 0
     assert not any(line["objects"] for line in lines(record)[1:-1])
 
@@ -101,7 +126,16 @@ def test_a_folder_of_recordings_and_a_bad_one_among_them(
     for name in ("a.mp4", "c.mp4"):
         write_clip(folder / name, frames=5)
     (folder / "b.mp4").write_text("this is not a video")
-    words = ["run", str(folder), "--engine", str(bright_engine), "-o", str(out), "--jsonl", str(out)]
+    words = [
+        "run",
+        str(folder),
+        "--engine",
+        str(bright_engine),
+        "-o",
+        str(out),
+        "--jsonl",
+        str(out),
+    ]
     assert main(words) == 2
     assert "b.mp4" in capsys.readouterr().err
     assert {p.name for p in out.iterdir()} == {"a.mp4", "a.jsonl", "c.mp4", "c.jsonl"}
@@ -110,7 +144,15 @@ def test_a_folder_of_recordings_and_a_bad_one_among_them(
 def test_several_sources_cannot_share_one_output_file(
     clip: Path, bright_engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["run", str(clip), str(clip), "--engine", str(bright_engine), "-o", str(tmp_path / "o.mp4")]
+    words = [
+        "run",
+        str(clip),
+        str(clip),
+        "--engine",
+        str(bright_engine),
+        "-o",
+        str(tmp_path / "o.mp4"),
+    ]
     assert main(words) == 2
     assert "several sources need a folder" in capsys.readouterr().err
 
@@ -170,7 +212,9 @@ def test_a_signal_ends_a_run_with_complete_outputs(
 ) -> None:
     clip = write_clip(tmp_path / "long.mp4", frames=3000)
     overlay, record = tmp_path / "o.mp4", tmp_path / "r.jsonl"
-    process = started([str(clip), "--engine", str(bright_engine), "-o", str(overlay), "--jsonl", str(record)])
+    process = started(
+        [str(clip), "--engine", str(bright_engine), "-o", str(overlay), "--jsonl", str(record)]
+    )
     wait_for(record, 20_000)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -186,7 +230,9 @@ def test_a_signal_ends_a_run_with_complete_outputs(
 def test_a_killed_run_leaves_playable_outputs(bright_engine: Path, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "long.mp4", frames=3000)
     overlay, record = tmp_path / "o.mp4", tmp_path / "r.jsonl"
-    process = started([str(clip), "--engine", str(bright_engine), "-o", str(overlay), "--jsonl", str(record)])
+    process = started(
+        [str(clip), "--engine", str(bright_engine), "-o", str(overlay), "--jsonl", str(record)]
+    )
     wait_for(overlay, 20_000)
     process.kill()
     process.communicate(timeout=60)
@@ -205,7 +251,11 @@ def test_a_full_disk_is_one_sentence_and_no_hang(bright_engine: Path, tmp_path: 
     )
     words = ["run", str(clip), "--engine", str(bright_engine), "--jsonl", str(tmp_path / "r.jsonl")]
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -221,7 +271,16 @@ def test_pictures_each_on_their_own(bright_engine: Path, tmp_path: Path) -> None
     for name in ("p10.png", "p2.png"):
         cv2.imwrite(str(folder / name), picture)
     record = tmp_path / "r.jsonl"
-    words = ["run", str(folder), "--engine", str(bright_engine), "--jsonl", str(record), "-o", str(tmp_path / "out")]
+    words = [
+        "run",
+        str(folder),
+        "--engine",
+        str(bright_engine),
+        "--jsonl",
+        str(record),
+        "-o",
+        str(tmp_path / "out"),
+    ]
     assert main(words) == 0
     frames = lines(record)[1:-1]
     assert [Path(line["path"]).name for line in frames] == ["p2.png", "p10.png"]
@@ -230,7 +289,11 @@ def test_pictures_each_on_their_own(bright_engine: Path, tmp_path: Path) -> None
 
 
 def test_the_python_way(clip: Path, bright_engine: Path, tmp_path: Path) -> None:
-    names = [thing.class_name for result in perception.open(clip, engine=bright_engine) for thing in result.objects]
+    names = [
+        thing.class_name
+        for result in perception.open(clip, engine=bright_engine)
+        for thing in result.objects
+    ]
     assert set(names) == {"car"}
     run = perception.open(clip, engine=bright_engine, output=tmp_path / "o.mp4")
     report = run.drain()

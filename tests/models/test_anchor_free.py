@@ -84,7 +84,9 @@ def test_boxes_come_back_in_source_pixels(activated: bool, objectness: bool) -> 
     )  # fmt: skip
     model = AnchorFree(FunctionEngine(lambda _: raw, card, raw.shape[2]), card, min_score=0.3)
     found = model(Frame(np.zeros((720, 1280, 3), np.uint8)))
-    assert found.xyxy == pytest.approx(np.array([[200, 200, 360, 320], [600, 176, 640, 296]]), abs=0.01)
+    assert found.xyxy == pytest.approx(
+        np.array([[200, 200, 360, 320], [600, 176, 640, 296]]), abs=0.01
+    )
     assert found.score == pytest.approx([0.9, 0.6], abs=1e-4)
     assert found.class_id.tolist() == [0, 2]
 
@@ -106,7 +108,8 @@ def test_only_wanted_classes_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "expected"), [((1280, 720), (640, 384)), ((540, 960), (384, 640)), ((1242, 375), (864, 256))]
+    ("source", "expected"),
+    [((1280, 720), (640, 384)), ((540, 960), (384, 640)), ((1242, 375), (864, 256))],
 )
 def test_the_input_takes_the_shape_of_the_source(
     source: tuple[int, int], expected: tuple[int, int]
@@ -143,7 +146,9 @@ def authors_decode(raw: np.ndarray, ratio: float, min_score: float) -> np.ndarra
         for k in kept:
             w = max(0.0, min(boxes[i, 2], boxes[k, 2]) - max(boxes[i, 0], boxes[k, 0]) + 1)
             h = max(0.0, min(boxes[i, 3], boxes[k, 3]) - max(boxes[i, 1], boxes[k, 1]) + 1)
-            areas = [(boxes[j, 2] - boxes[j, 0] + 1) * (boxes[j, 3] - boxes[j, 1] + 1) for j in (i, k)]
+            areas = [
+                (boxes[j, 2] - boxes[j, 0] + 1) * (boxes[j, 3] - boxes[j, 1] + 1) for j in (i, k)
+            ]
             if w * h / (sum(areas) - w * h) > 0.45:
                 break
         else:
@@ -186,4 +191,6 @@ def test_a_checkpoint_without_a_card_needs_a_family(shared: Path) -> None:
 
 def test_coco_has_eighty_classes_and_ours_keep_their_names() -> None:
     assert len(COCO_CLASSES) == 80
-    assert {"car", "truck", "bus", "motorcycle", "bicycle", "person", "traffic_light"} < set(COCO_CLASSES)
+    assert {"car", "truck", "bus", "motorcycle", "bicycle", "person", "traffic_light"} < set(
+        COCO_CLASSES
+    )
