@@ -126,11 +126,11 @@ class TensorRTEngine:
         graphs: bool = True,
     ) -> TensorRTEngine:
         """An engine from a plan that is not in the cache (yet)."""
-        engine = cls.__new__(cls)
-        engine._open(api, path, data, path, graphs)
-        engine.plan = None
-        engine.card = EngineCard.from_metadata(metadata, where=str(path))
-        return engine
+        opened = cls.__new__(cls)
+        opened._open(api, path, data, path, graphs)
+        opened.plan = None
+        opened.card = EngineCard.from_metadata(metadata, where=str(path))
+        return opened
 
     def _open(self, api: Api, where: Path, data: bytes, path: Path, graphs: bool) -> None:
         trt = api.trt

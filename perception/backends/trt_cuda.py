@@ -64,7 +64,11 @@ class Cuda:
             EngineError: no GPU, no driver, or a driver older than cuda-python needs.
         """
         runtime = self.runtime
-        driver_cuda = _version(self.call(runtime.cudaDriverGetVersion(), "asking for the driver"))
+        try:
+            asked = runtime.cudaDriverGetVersion()
+        except RuntimeError as error:  # cuda-python 12 raises where there is no libcuda at all
+            raise EngineError(f"no NVIDIA driver is loaded: {error}") from error
+        driver_cuda = _version(self.call(asked, "asking for the driver"))
         runtime_cuda = _version(self.call(runtime.cudaRuntimeGetVersion(), "asking for the runtime"))
         if driver_cuda == (0, 0):
             raise EngineError("no NVIDIA driver is loaded: there is no GPU here, or `nvidia-smi` fails too")
@@ -207,7 +211,7 @@ class Stream:
     ) -> None:
         """Queue a kernel; `arguments` as `types` (ctypes)."""
         packed = (tuple(arguments), tuple(types))
-        launched = self.cuda.driver.cuLaunchKernel(kernel, *grid, *block, 0, self._stream, packed, 0)
+        launched = self.cuda.driver.cuLaunchKernel(kernel, *grid, *block, 0, self.handle, packed, 0)
         self.cuda.call(launched, "starting a kernel")
 
     def close(self) -> None:

@@ -84,7 +84,7 @@ def build_plan(
     timing = _attach_timing_cache(config, timing_path)
     watch = _Watch(progress)
     if api.major >= 10:
-        config.progress_monitor = _monitor(trt, watch)
+        config.progress_monitor = _monitor(api, watch)
         watch.stop_s = STOP_S
     data = watch.run(lambda: builder.build_serialized_network(network, config))
     del parser  # it owns the weights that the network reads until here
@@ -265,18 +265,23 @@ class _Watch:
             self._phases.pop(name, None)
 
 
-def _monitor(trt: Any, watch: _Watch) -> Any:
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
+def _monitor(api: Api, watch: _Watch) -> Any:
+    """Tells `watch` what TensorRT is doing, and TensorRT when to stop; None where 8.6 cannot."""
+    trt = api.trt
+    if api.major >= 10:
 
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            watch.phase_start(phase_name, parent_phase, num_steps)
+        class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+            def __init__(self) -> None:
+                trt.IProgressMonitor.__init__(self)
 
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            return watch.step_complete(phase_name, step)
+            def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+                watch.phase_start(phase_name, parent_phase, num_steps)
 
-        def phase_finish(self, phase_name: str) -> None:
-            watch.phase_finish(phase_name)
+            def step_complete(self, phase_name: str, step: int) -> bool:
+                return watch.step_complete(phase_name, step)
 
-    return Monitor()
+            def phase_finish(self, phase_name: str) -> None:
+                watch.phase_finish(phase_name)
+
+        return Monitor()
+    return None

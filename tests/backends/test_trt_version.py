@@ -1,0 +1,354 @@
+"""Every TensorRT and CUDA name the backend touches exists in the real API of each version."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from perception.backends import trt_version
+from perception.backends.trt_version import installed_version, load_api
+from perception.errors import EngineError
+
+HERE = Path(__file__).parent
+BACKEND = Path(trt_version.__file__).parent
+FILES = sorted(BACKEND.glob("trt*.py"))
+VERSIONS = ("8.6.0", "10.16.1.11", "11.4.0.106")
+CUDA_VERSIONS = ("12.2.0", "13.5.0")
+
+# What a name stands for, by file; `trt` is the module everywhere. Everything else is read from the code.
+OBJECTS = {
+    "trt_network.py": {
+        "builder": "Builder",
+        "network": "INetworkDefinition",
+        "parser": "OnnxParser",
+        "config": "IBuilderConfig",
+        "profile": "IOptimizationProfile",
+        "layer": "ILayer",
+        "tensor": "ITensor",
+        "error": "ParserError",
+        "cache": "ITimingCache",
+        "kind": "LayerType",
+    },
+    "trt.py": {
+        "engine": "ICudaEngine",
+        "self.native": "ICudaEngine",
+        "runtime": "Runtime",
+        "context": "IExecutionContext",
+        "profile.context": "IExecutionContext",
+        "inspector": "EngineInspector",
+    },
+    "trt_inspect.py": {"engine": "ICudaEngine", "inspector": "EngineInspector"},
+}
+# Names of ours that a TensorRT class happens to have too.
+OURS = {"errors", "elapsed_s", "to_bgr_matrix", "num_inputs"}
+
+
+@dataclass(frozen=True)
+class Use:
+    """One touch of the API: "Builder.create_network" with what it was called with."""
+
+    name: str
+    where: str
+    positional: int = 0
+    keywords: tuple[str, ...] = ()
+    called: bool = False
+    written: bool = False
+
+
+class Walker(ast.NodeVisitor):
+    """Collects the uses that a given major version reaches."""
+
+    def __init__(self, file: str, major: int, objects: dict[str, str]) -> None:
+        self.file, self.major, self.objects = file, major, objects
+        self.uses: list[Use] = []
+        self.unknown: list[str] = []
+        self.overrides: list[tuple[str, str]] = []
+
+    def visit_If(self, node: ast.If) -> None:
+        taken = self._taken(node.test)
+        if taken is None:
+            self.generic_visit(node)
+            return
+        for statement in node.body if taken else node.orelse:
+            self.visit(statement)
+
+    def _taken(self, test: ast.expr) -> bool | None:
+        """Whether this version enters the branch; None if the test is not about the version."""
+        if not (isinstance(test, ast.Compare) and ast.unparse(test.left).endswith("api.major")):
+            return None
+        assert len(test.ops) == 1 and isinstance(test.comparators[0], ast.Constant)
+        number = test.comparators[0].value
+        assert isinstance(number, int)
+        outcomes = {ast.GtE: self.major >= number, ast.Lt: self.major < number}
+        return outcomes[type(test.ops[0])]  # type: ignore[index]
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for base in node.bases:
+            text = ast.unparse(base)
+            if text.startswith("trt."):
+                methods = [n.name for n in node.body if isinstance(n, ast.FunctionDef)]
+                self.overrides += [(text.removeprefix("trt."), method) for method in methods]
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        if isinstance(node.func, ast.Attribute):
+            keywords = tuple(keyword.arg or "**" for keyword in node.keywords)
+            starred = any(isinstance(argument, ast.Starred) for argument in node.args)
+            count = 0 if starred else len(node.args)
+            self._attribute(node.func, called=True, positional=count, keywords=keywords)
+            self.visit(node.func.value)
+        else:
+            self.visit(node.func)
+        for child in (*node.args, *(keyword.value for keyword in node.keywords)):
+            self.visit(child)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        self._attribute(node, written=isinstance(node.ctx, ast.Store))
+        self.visit(node.value)
+
+    def _attribute(self, node: ast.Attribute, **details: Any) -> None:
+        base = ast.unparse(node.value)
+        where = f"{self.file}:{node.lineno}"
+        if base == "trt" or base == "api.trt" or base == "self._api.trt":
+            self.uses.append(Use(node.attr, where, **details))
+        elif base.startswith(("trt.", "api.trt.", "self._api.trt.")):
+            self.uses.append(Use(f"{base.split('trt.')[1]}.{node.attr}", where, **details))
+        elif base in self.objects:
+            self.uses.append(Use(f"{self.objects[base]}.{node.attr}", where, **details))
+        else:
+            self.unknown.append(f"{base}.{node.attr}")
+
+
+def walk(file: str, source: str, major: int, objects: dict[str, str]) -> Walker:
+    walker = Walker(file, major, objects)
+    walker.visit(ast.parse(source))
+    return walker
+
+
+def backend_walks(major: int) -> Iterator[Walker]:
+    for path in FILES:
+        yield walk(path.name, path.read_text(), major, OBJECTS.get(path.name, {}))
+
+
+def listing(version: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((HERE / "tensorrt_api" / f"{version}.json").read_text())
+    return found
+
+
+def problems(uses: list[Use], real: dict[str, Any]) -> list[str]:
+    """Every use that the real API does not have, in words."""
+    found = []
+    for use in uses:
+        owner, _, member = use.name.partition(".")
+        have = real.get(owner)
+        if owner == "__version__":
+            continue
+        if have is None:
+            found.append(f"{use.where}: there is no {owner}")
+            continue
+        if member:
+            have = have.get(member) if isinstance(have, dict) else None
+            if have is None:
+                found.append(f"{use.where}: {owner} has no {member}")
+                continue
+        if isinstance(have, dict):
+            have = have["__init__"]
+        if use.written and have != "rw":
+            found.append(f"{use.where}: {use.name} cannot be written")
+        if use.called:
+            if not have.startswith("("):
+                found.append(f"{use.where}: {use.name} cannot be called")
+                continue
+            bound = "" if member == "__init__" else "self"
+            names = [name for name in have.strip("()").split(", ") if name not in (bound, "")]
+            wrong = [keyword for keyword in use.keywords if keyword not in names]
+            if wrong:
+                found.append(f"{use.where}: {use.name} takes {names}, not {wrong}")
+            if use.positional > len([name for name in names if not name.startswith("*")]):
+                found.append(f"{use.where}: {use.name} takes {names}, but gets {use.positional}")
+    return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_name_the_backend_touches_is_in_the_real_api(version: str) -> None:
+    real = listing(version)
+    uses = [use for walker in backend_walks(int(version.split(".")[0])) for use in walker.uses]
+
+    assert len({use.name for use in uses}) > 50, "the reader of the code has lost its grip on it"
+    assert "\n".join(problems(uses, real)) == ""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_methods_that_tensorrt_calls_back_are_in_the_real_api(version: str) -> None:
+    real = listing(version)
+    overrides = {pair for walker in backend_walks(int(version.split(".")[0])) for pair in walker.overrides}
+
+    assert ("ILogger", "log") in overrides
+    for owner, method in overrides:
+        assert method in real[owner], f"{owner} never calls {method}"
+
+
+def test_no_use_hides_behind_a_name_the_test_does_not_know() -> None:
+    members = {
+        member
+        for name, value in listing("10.16.1.11").items()
+        if isinstance(value, dict)
+        for member in value
+        if "_" in member.strip("_") and not member.startswith("_")
+    }
+    hidden = {
+        f"{walker.file}: {name}"
+        for walker in backend_walks(10)
+        for name in walker.unknown
+        if name.rpartition(".")[2] in members - OURS
+        and not name.startswith(("self._stream.", "watch.", "self._phases", "onnx.", "self.onnx."))
+    }
+
+    assert hidden == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "version", "said"),
+    [
+        ("config.set_flag(trt.BuilderFlag.FP16)", "11.4.0.106", "BuilderFlag has no FP16"),
+        ("config.progress_monitor = 1", "8.6.0", "IBuilderConfig has no progress_monitor"),
+        ("trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED", "8.6.0", "has no STRONGLY_TYPED"),
+        ("config.set_flag(wrong=1)", "8.6.0", "takes ['flag'], not ['wrong']"),
+        ("config.set_flag(1, 2)", "10.16.1.11", "but gets 2"),
+        ("config.num_optimization_profiles = 2", "10.16.1.11", "cannot be written"),
+        ("trt.NoSuchThing", "10.16.1.11", "there is no NoSuchThing"),
+    ],
+)
+def test_a_name_that_a_version_lacks_is_found(source: str, version: str, said: str) -> None:
+    major = int(version.split(".")[0])
+    walker = walk("made.py", source, major, {"config": "IBuilderConfig"})
+
+    (found,) = problems(walker.uses, listing(version))
+
+    assert said in found
+
+
+def test_a_removed_name_is_allowed_behind_a_version_check() -> None:
+    source = "if api.major < 10:\n    config.set_flag(trt.BuilderFlag.FP16)\nelse:\n    trt.IProgressMonitor"
+
+    for version in VERSIONS:
+        walker = walk("made.py", source, int(version.split(".")[0]), {"config": "IBuilderConfig"})
+        assert problems(walker.uses, listing(version)) == []
+
+
+@pytest.mark.parametrize("version", CUDA_VERSIONS)
+def test_every_cuda_name_is_in_the_real_cuda_python(version: str) -> None:
+    real = json.loads((HERE / "cuda_api" / f"{version}.json").read_text())
+    uses = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute):
+                base = ast.unparse(node.value).rpartition(".")[2]
+                if base in real and node.attr.startswith(("cuda", "cu", "nvrtc")):
+                    uses.append((base, node.attr))
+                elif isinstance(real["runtime"].get(base), list):
+                    assert node.attr in real["runtime"][base], f"{base} has no {node.attr}"
+
+    assert len(set(uses)) > 25
+    assert [use for use in uses if use[1] not in real[use[0]]] == []
+
+
+def tensorrt_api() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tensorrt_api_script", HERE / "tensorrt_api.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["10.16.1.11", "11.4.0.106", "8.6.0"])
+def test_the_committed_listings_are_what_the_real_bindings_say(version: str, tmp_path: Path) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc, to compile stand-ins for the libraries the bindings are linked to")
+    tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    if version == "8.6.0" and tag != "cp310":
+        pytest.skip("TensorRT 8.6.0 has bindings for CPython 3.10 only")
+    folder = Path(os.environ.get("PERCEPTION_TENSORRT_WHEELS", tmp_path))
+    name = "tensorrt" if version == "8.6.0" else "tensorrt_cu13_bindings"
+    wheels = list(folder.glob(f"{name}-{version}-{tag}-*.whl"))
+    if not wheels:
+        if version == "8.6.0":
+            pytest.skip("needs the 800 MB wheel tensorrt 8.6.0 in the folder PERCEPTION_TENSORRT_WHEELS")
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-q"]
+        got = subprocess.run(
+            [*command, "-d", str(tmp_path), f"{name}=={version}"], capture_output=True, text=True
+        )
+        wheels = list(tmp_path.glob("*.whl"))
+        if got.returncode or not wheels:
+            pytest.skip(f"the package index does not give {name} {version} for {tag}")
+
+    assert tensorrt_api().listing_of(wheels[0]) == listing(version)
+
+
+def test_a_missing_tensorrt_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    with pytest.raises(EngineError, match="system-site-packages"):
+        load_api()
+    assert installed_version() is None
+
+
+def test_a_tensorrt_that_does_not_load_is_not_a_traceback(
+    install: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("10.16.1.11")
+
+    def broken(name: str) -> ModuleType:
+        raise OSError("libnvinfer.so.10: cannot open shared object file")
+
+    monkeypatch.setattr("importlib.import_module", broken)
+    with pytest.raises(EngineError, match=r"cannot be loaded \(libnvinfer.so.10"):
+        load_api()
+
+
+def test_an_old_tensorrt_is_refused(install: Callable[[str], Any]) -> None:
+    install("8.6.0").trt.__version__ = "8.5.2.2"
+
+    with pytest.raises(EngineError, match=r"must be 8.6 or newer, but is 8.5.2.2"):
+        load_api()
+
+
+@pytest.mark.parametrize(("version", "typed"), [("8.6.0", False), ("10.16.1.11", True), ("11.4.0.106", True)])
+def test_the_version_says_where_precision_comes_from(
+    install: Callable[[str], Any], version: str, typed: bool
+) -> None:
+    install(version)
+
+    assert load_api().strongly_typed is typed
+    assert installed_version() == version
+
+
+def test_the_logger_keeps_errors_and_hands_on_the_rest(
+    install: Callable[[str], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    trt = install("10.16.1.11").trt
+    api = load_api()
+
+    with caplog.at_level("DEBUG", logger="perception"):
+        api.logger.log(trt.ILogger.ERROR, "first\n   thing")
+        api.logger.log(trt.ILogger.INTERNAL_ERROR, "second")
+        api.logger.log(trt.ILogger.WARNING, "slow")
+        api.logger.log(trt.ILogger.INFO, "detail")
+        api.logger.log(trt.ILogger.VERBOSE, "noise")
+
+    assert api.why() == "first thing; second"
+    assert api.why() == "TensorRT gave no reason"
+    assert [record.message for record in caplog.records] == ["TensorRT: slow", "TensorRT: detail"]
