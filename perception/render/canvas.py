@@ -11,6 +11,7 @@ block, whatever the parity of its position.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import cast
@@ -19,14 +20,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from perception.render.palette import BGR
+from perception.colour import LUMA_WEIGHTS
+from perception.render.palette import BGR, INK
 from perception.types import U8, Planes
 
 F32 = npt.NDArray[np.float32]
-
-# Kr, Kb of ITU-R BT.601-7 2.5.1, BT.709-6 3.2 and BT.2020-2 table 4.
-_LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
-
 
 @dataclass(frozen=True, slots=True)
 class ColourSpace:
@@ -44,13 +42,21 @@ class ColourSpace:
 def _values(space: ColourSpace, bgr: BGR) -> tuple[float, float, float]:
     if space.matrix is None:
         return float(bgr[0]), float(bgr[1]), float(bgr[2])
-    kr, kb = _LUMA_WEIGHTS[space.matrix]
+    # Formula and quantisation: ITU-R BT.709-6 items 3.2 to 3.4 and 4.6; JFIF 1.02 for full range.
+    kr, kb = LUMA_WEIGHTS[space.matrix]
     b, g, r = (c / 255.0 for c in bgr)
     y = kr * r + (1 - kr - kb) * g + kb * b
     cb, cr = (b - y) / (2 - 2 * kb), (r - y) / (2 - 2 * kr)
     if space.full_range:
         return 255 * y, 128 + 255 * cb, 128 + 255 * cr
     return 16 + 219 * y, 128 + 224 * cb, 128 + 224 * cr
+
+
+@lru_cache(maxsize=512)
+def _packed(space: ColourSpace, bgr: BGR) -> tuple[int, int]:
+    """A colour as luma and as Cb, Cr packed the way they lie in memory."""
+    y, cb, cr = (round(value) for value in space.values(bgr))
+    return y, int(np.array([cb, cr], np.uint8).view(np.uint16)[0])
 
 
 Layer = tuple[F32, BGR]
@@ -132,6 +138,8 @@ class Canvas:
         self.space = space
         self.planes = planes
         self.size = (planes[0][0].shape[1], planes[0][0].shape[0])
+        # Cb and Cr of a pixel as one 16-bit number: numpy fills that ten times faster than two bytes.
+        self._pairs = None if space.matrix is None else planes[1][0].view(np.uint16)[..., 0]
 
     @classmethod
     def from_planes(cls, planes: Planes) -> Canvas:
@@ -140,9 +148,9 @@ class Canvas:
         Raises:
             ValueError: the planes name a matrix that is not known.
         """
-        if planes.matrix not in _LUMA_WEIGHTS:
+        if planes.matrix not in LUMA_WEIGHTS:
             raise ValueError(
-                f"Planes.matrix must be one of {', '.join(_LUMA_WEIGHTS)}, but is {planes.matrix!r}"
+                f"Planes.matrix must be one of {', '.join(LUMA_WEIGHTS)}, but is {planes.matrix!r}"
             )
         chroma = np.empty((*planes.u.shape, 2), np.uint8)
         cv2.merge([planes.u, planes.v], chroma)
@@ -167,34 +175,27 @@ class Canvas:
         assert self.space.matrix is None
         return self.planes[0][0]
 
-    def blit(self, sprite: Sprite, x: int, y: int, *, part: tuple[int, int] | None = None) -> None:
+    def blit(self, sprite: Sprite, x: int, y: int) -> None:
         """Blend a sprite with its top left corner at (x, y); what lies outside is cut off.
 
         Args:
             sprite: made for this canvas's colour space.
             x, y: any whole numbers.
-            part: (width, height) to use of the sprite, from its top left corner; None for all.
         """
-        tiles = sprite.tiles(x, y)
-        for (plane, step), (colour, weight, rest) in zip(self.planes, tiles, strict=True):
-            if step == 1:
-                left, top = x, y
-                height, width = weight.shape
-                if part is not None:
-                    width, height = min(width, part[0]), min(height, part[1])
-            else:
-                left, top = x >> 1, y >> 1
-                height, width = weight.shape
-                if part is not None:
-                    width = min(width, (part[0] + (x & 1) + 1) >> 1)
-                    height = min(height, (part[1] + (y & 1) + 1) >> 1)
-            cut_x, cut_y = max(0, -left), max(0, -top)
-            left, top = left + cut_x, top + cut_y
-            height = min(height - cut_y, plane.shape[0] - top)
-            width = min(width - cut_x, plane.shape[1] - left)
-            if width <= 0 or height <= 0:
-                continue
-            if weight.shape != (height, width):
+        width, height = sprite.size
+        inside = x >= 0 and y >= 0 and x + width <= self.size[0] and y + height <= self.size[1]
+        for (plane, step), (colour, weight, rest) in zip(
+            self.planes, sprite.tiles(x, y), strict=True
+        ):
+            left, top = (x, y) if step == 1 else (x >> 1, y >> 1)
+            height, width = weight.shape
+            if not inside:
+                cut_x, cut_y = max(0, -left), max(0, -top)
+                left, top = left + cut_x, top + cut_y
+                height = min(height - cut_y, plane.shape[0] - top)
+                width = min(width - cut_x, plane.shape[1] - left)
+                if width <= 0 or height <= 0:
+                    continue
                 rows, columns = slice(cut_y, cut_y + height), slice(cut_x, cut_x + width)
                 colour, weight, rest = (
                     colour[rows, columns],
@@ -203,6 +204,62 @@ class Canvas:
                 )
             region = plane[top : top + height, left : left + width]
             cv2.blendLinear(colour, region, weight, rest, region)
+
+    def fill(self, x1: int, y1: int, x2: int, y2: int, bgr: BGR) -> None:
+        """Fill a rectangle, cut to the picture; on chroma, every 2 x 2 block it touches."""
+        width, height = self.size
+        x1, y1 = max(x1, 0), max(y1, 0)
+        x2, y2 = min(x2, width), min(y2, height)
+        if x2 <= x1 or y2 <= y1:
+            return
+        if self._pairs is None:
+            self.planes[0][0][y1:y2, x1:x2] = bgr
+            return
+        luma, pair = _packed(self.space, bgr)
+        self.planes[0][0][y1:y2, x1:x2] = luma
+        self._pairs[y1 >> 1 : (y2 + 1) >> 1, x1 >> 1 : (x2 + 1) >> 1] = pair
+
+    def darken(self, x1: int, y1: int, x2: int, y2: int, amount: float) -> None:
+        """Move the brightness of a rectangle, cut to the picture, towards ink by 0..1."""
+        width, height = self.size
+        x1, y1 = max(x1, 0), max(y1, 0)
+        x2, y2 = min(x2, width), min(y2, height)
+        if x2 <= x1 or y2 <= y1:
+            return
+        region = self.planes[0][0][y1:y2, x1:x2]
+        cv2.convertScaleAbs(region, region, 1.0 - amount, amount * self.space.values(INK)[0])
+
+    def fading_line(self, points: F32, bgr: BGR, width: int, opacities: Sequence[float]) -> None:
+        """Draw an open line in pieces of rising opacity.
+
+        Each piece has one colour, mixed with what lies below it on average: on even ground this looks as
+        translucent paint does, and costs a fraction.
+
+        Args:
+            points: (N, 2) float32 pixels, more points than opacities.
+            bgr: its colour.
+            width: pixels.
+            opacities: 0..1 of each piece, from the first point to the last.
+        """
+        values = np.array(self.space.values(bgr), np.float32)
+        starts = [k * (len(points) - 1) // len(opacities) for k in range(len(opacities))]
+        counts = np.diff([*starts, len(points)]).astype(np.float32)[:, None]
+        opacity = np.array(opacities, np.float32)[:, None]
+        for plane, step in self.planes:
+            row = np.clip(points[:, 1] / step, 0, plane.shape[0] - 1).astype(np.intp)
+            column = np.clip(points[:, 0] / step, 0, plane.shape[1] - 1).astype(np.intp)
+            under = plane[row, column].astype(np.float32).reshape(len(points), -1)
+            below = np.add.reduceat(under, starts, axis=0) / counts
+            paint = values if self._pairs is None else values[:1] if step == 1 else values[1:]
+            colours = (below + opacity * (paint - below)).tolist()
+            path = np.rint(points * np.float32(8 / step) - np.float32(4)).astype(np.int32)
+            thickness = max(1, round(width / step))
+            for start, end, colour in zip(
+                starts, [*starts[1:], len(points) - 1], colours, strict=True
+            ):
+                cv2.polylines(
+                    plane, [path[start : end + 1]], False, colour, thickness, cv2.LINE_AA, 3
+                )
 
     def shade(self, mask: U8, x: int, y: int, bgr: BGR) -> None:
         """Paint one colour through a mask.

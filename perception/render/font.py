@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -135,7 +136,7 @@ def _primitives(strokes: str) -> list[_Primitive]:
             found.append(("A", numbers))
         else:
             points = [numbers[i : i + 2] for i in range(0, len(numbers), 2)]
-            found += [("L", (*a, *b)) for a, b in zip(points[:-1], points[1:], strict=True)]
+            found += [("L", (*a, *b)) for a, b in pairwise(points)]
     return found
 
 

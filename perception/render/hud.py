@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
 from perception.render.canvas import Canvas, ColourSpace, Sprite
 from perception.render.chips import panel_text
-from perception.render.palette import CLASS_COLOURS, DIM, INK, PAPER, class_colour, short_name
+from perception.render.items import Rect
+from perception.render.palette import BGR, CLASS_COLOURS, DIM, INK, PAPER, class_colour, short_name
 from perception.render.shapes import disc, rounded
 from perception.render.sprites import SpriteCache
 from perception.render.style import Style
@@ -17,6 +19,9 @@ from perception.render.style import Style
 _HOLD_S = 2.0  # a class stays listed this long after it was last seen: the panel should not flicker
 _WINDOW_S = 2.0  # over which the frame rate is measured
 _REFRESH_S = 0.5  # how often the figure shown changes
+CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
+_OTHERS = "others"  # the row for classes that have none of their own
+_TALLEST = 0.4  # of the picture's height
 _ORDER = {name: rank for rank, name in enumerate(CLASS_COLOURS)}
 
 
@@ -63,12 +68,13 @@ class Hud:
     """Keeps the panel's rows steady from frame to frame and draws them.
 
     Args:
-        corner: "top-left", "top-right", "bottom-left" or "bottom-right".
+        corner: one of `CORNERS`.
     """
 
     def __init__(self, corner: str) -> None:
         self._bottom, self._right = corner.startswith("bottom"), corner.endswith("right")
         self._seen: dict[str, float] = {}
+        self._placed: list[tuple[Sprite, int, int]] = []
 
     def rows(self, time: float, counts: Mapping[str, int]) -> list[tuple[str, int]]:
         """The classes to list with their counts, in a fixed order."""
@@ -88,78 +94,99 @@ class Hud:
         space: ColourSpace,
         cache: SpriteCache,
         *,
-        time: float | None,
+        time: float,
         fps: float,
-        rows: list[tuple[str, int]],
-    ) -> tuple[tuple[int, int, int, int], list[tuple[Sprite, int, int]]]:
-        """Lay the panel out.
+        moving: bool,
+        counts: Mapping[str, int],
+    ) -> Rect | None:
+        """Lay the panel out, for `draw`.
+
+        Args:
+            picture: (width, height).
+            style: sizes.
+            space: of the canvas.
+            cache: where its sprites are kept.
+            time: of the stream, seconds.
+            fps: frames per second, 0 when not known.
+            moving: False for single pictures: neither time nor rate is shown.
+            counts: objects by class.
 
         Returns:
-            Its rectangle xyxy, and the sprites to draw with their places. Both empty (a rectangle of
-            zeros) when there is nothing to show or the picture is too small for it.
+            Its rectangle; None when there is nothing to show or the picture is too small for it.
         """
+        self._placed = []
         cap = style.cap
-        line = round(cap * 1.85)
-        pad = round(cap * 0.9)
+        line, pad, margin = round(cap * 1.85), round(cap * 0.9), round(4 + 8 * style.unit)
+        dot = round(cap * 0.86)
 
-        def text(words: str, bgr: tuple[int, int, int], weight: float = 1.0) -> Sprite:
+        def text(words: str, bgr: BGR, weight: float = 1.0) -> Sprite:
             return cache.get(
-                ("text", words, bgr, weight), lambda: panel_text(space, words, cap, bgr, weight)
+                ("text", words, bgr, weight), partial(panel_text, space, words, cap, bgr, weight)
             )
 
-        head = [] if time is None else [text(clock_text(time), PAPER, 1.15)]
-        if fps > 0:
-            head.append(text(f"{fps:.0f} fps" if fps >= 10 else f"{fps:.1f} fps", DIM))
-        dot = round(cap * 0.86)
-        labels = [
-            (text(short_name(name), PAPER if n else DIM), text(str(n), PAPER if n else DIM, 1.15))
-            for name, n in rows
+        head = [text(clock_text(time), PAPER, 1.15)] if moving else []
+        if moving and fps > 0:
+            head.append(text(f"{fps:.0f} fps" if fps >= 9.95 else f"{fps:.1f} fps", DIM))
+        rows = _shorten(self.rows(time, counts), int(_TALLEST * picture[1] / line) - 1)
+        names = [text(short_name(name), PAPER if count else DIM) for name, count in rows]
+        numbers = [text(str(count), PAPER if count else DIM, 1.15) for _, count in rows]
+        if not head and not rows:
+            return None
+        apart = round(1.5 * cap)
+        widths = [
+            dot + cap + a.size[0] + apart + b.size[0] for a, b in zip(names, numbers, strict=True)
         ]
-        if not head and not labels:
-            return (0, 0, 0, 0), []
-        space_between = 2 * cap
-        inner = max(
-            [sum(s.size[0] for s in head) + space_between * (len(head) - 1)]
-            + [dot + cap + name.size[0] + space_between + number.size[0] for name, number in labels]
-        )
-        inner = max(
-            inner, round(cap * (11.5 if head else 6))
-        )  # room for the usual text: a steady width
-        gap = round(cap * 0.45) if head and labels else 0
-        width = inner + 2 * pad
-        height = line * (len(labels) + bool(head)) + gap + 2 * pad - (line - cap)
-        margin = round(4 + 8 * style.unit)
+        widths.append(sum(sprite.size[0] for sprite in head) + apart * (len(head) - 1))
+        widths.append(round(cap * (10.5 if len(head) > 1 else 6)))  # the usual text: a steady width
+        gap = round(cap * 0.45) if head and rows else 0
+        width = max(widths) + 2 * pad
+        height = line * (len(rows) + bool(head)) + gap + 2 * pad - (line - cap)
         if width + 2 * margin > picture[0] or height + 2 * margin > picture[1]:
-            return (0, 0, 0, 0), []
+            return None
         x = picture[0] - margin - width if self._right else margin
         y = picture[1] - margin - height if self._bottom else margin
-        panel = cache.get(("panel", width, height), lambda: _panel(space, width, height, cap))
-        placed = [(panel, x, y)]
-        top = y + pad
+        left, right, top = x + pad, x + width - pad, y + pad
+        place = self._placed.append
+        place(
+            (cache.get(("panel", width, height), partial(_panel, space, width, height, cap)), x, y)
+        )
         if head:
-            placed.append((head[0], x + pad, top - 1))
+            place((head[0], left, top - 1))
             if len(head) > 1:
-                placed.append((head[1], x + width - pad - head[1].size[0], top - 1))
+                place((head[1], right - head[1].size[0], top - 1))
             top += line + gap
-        for (name, _), (label, number) in zip(rows, labels, strict=True):
-            bgr = class_colour(name)
-            mark = cache.get(("dot", bgr), lambda bgr=bgr: _dot(space, dot, bgr))  # type: ignore[misc]
-            placed.append((mark, x + pad, top + (cap - dot) // 2))
-            placed.append((label, x + pad + dot + cap // 2 + 1, top - 1))
-            placed.append((number, x + width - pad - number.size[0], top - 1))
+        for (name, _), label, number in zip(rows, names, numbers, strict=True):
+            bgr = DIM if name == _OTHERS else class_colour(name)
+            place(
+                (
+                    cache.get(("dot", bgr), partial(_dot, space, dot, bgr)),
+                    left,
+                    top + (cap - dot) // 2,
+                )
+            )
+            place((label, left + dot + cap // 2 + 1, top - 1))
+            place((number, right - number.size[0], top - 1))
             top += line
-        return (x, y, x + width, y + height), placed
+        return x, y, x + width, y + height
+
+    def draw(self, canvas: Canvas) -> None:
+        """Draw the panel as it was laid out last."""
+        for sprite, x, y in self._placed:
+            canvas.blit(sprite, x, y)
 
 
-def draw_panel(canvas: Canvas, placed: list[tuple[Sprite, int, int]]) -> None:
-    """Draw what `Hud.compose` laid out."""
-    for sprite, x, y in placed:
-        canvas.blit(sprite, x, y)
+def _shorten(rows: list[tuple[str, int]], most: int) -> list[tuple[str, int]]:
+    """At most so many rows: the rarest classes become one."""
+    if len(rows) <= max(most, 1):
+        return rows
+    kept = sorted(rows, key=lambda row: -row[1])[: max(most - 1, 0)]
+    others = sum(count for _, count in rows) - sum(count for _, count in kept)
+    return [row for row in rows if row in kept] + [(_OTHERS, others)]
 
 
 def _panel(space: ColourSpace, width: int, height: int, cap: int) -> Sprite:
     return Sprite.compose(space, [(rounded(width, height, cap * 0.75) * np.float32(0.62), INK)])
 
 
-def _dot(space: ColourSpace, side: int, bgr: tuple[int, int, int]) -> Sprite:
+def _dot(space: ColourSpace, side: int, bgr: BGR) -> Sprite:
     return Sprite.compose(space, [(disc(side, side, side / 2, side / 2, side * 0.42), bgr)])

@@ -16,7 +16,6 @@ inside top left, inside bottom left, right, left, above with its middle over the
 
 _SLOT_COST = np.array([0.0, 0.12, 0.10, 0.2, 0.22, 0.3, 0.4, 0.45, 0.15], np.float32)
 _COVER_COST = 1.6  # for a label that lies wholly on other objects
-_KEEP_BONUS = 0.3  # for the place the label had on the frame before: labels should not hop
 _NOWHERE = np.float32(1e9)
 
 
@@ -37,7 +36,7 @@ def candidates(boxes: F32, sizes: I32, picture: tuple[int, int], gap: int) -> I3
     box = np.clip(boxes, 0, np.concatenate([limit, limit]))
     x1, y1, x2, y2 = box.T
     width, height = sizes.T.astype(np.float32)
-    left, right = x1 - gap, x2 + gap - width
+    left, right = x1, x2 - width
     above, below = y1 - gap - height, y2 + gap
     places = np.stack(
         [
@@ -71,6 +70,7 @@ def place_labels(
     *,
     gap: int = 1,
     previous: Sequence[int] | None = None,
+    loyalty: Sequence[float] | None = None,
     obstacles: Sequence[tuple[int, int, int, int]] = (),
 ) -> tuple[I32, I32]:
     """Choose a place for each label, first come first served.
@@ -81,6 +81,8 @@ def place_labels(
         picture: (width, height).
         gap: pixels between a box and its label.
         previous: slot of each label on the frame before, -1 for none.
+        loyalty: how much better than that slot another one must be, per label; a first slot that is free
+            beats the worst free one by about 0.45. What is negative counts as 0.
         obstacles: xyxy rectangles that no label may touch.
 
     Returns:
@@ -95,10 +97,10 @@ def place_labels(
         return chosen, slots
     rects = candidates(boxes, sizes, picture, gap)
     cost = _SLOT_COST + _COVER_COST * _covered(rects, boxes) + _moved(rects, boxes, sizes, gap)
-    if previous is not None:
+    if previous is not None and loyalty is not None:
         kept = np.asarray(previous, np.int32)
         rows = np.flatnonzero(kept >= 0)
-        cost[rows, kept[rows]] -= _KEEP_BONUS
+        cost[rows, kept[rows]] -= np.maximum(np.asarray(loyalty, np.float32)[rows], 0)
     cost[(rects[..., 2] > picture[0]) | (rects[..., 3] > picture[1])] = _NOWHERE
     x1, y1, x2, y2 = rects.reshape(-1, 4).T.copy()
     flat = cost.reshape(-1)

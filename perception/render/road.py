@@ -13,7 +13,7 @@ from perception.types import Lanes
 
 F32 = npt.NDArray[np.float32]
 
-_AREA_COVERAGE = 46  # of 255
+_AREA_COVERAGE = 34  # of 255
 _LINE_COVERAGE = 200
 
 

@@ -16,7 +16,7 @@ def _grid(width: int, height: int) -> tuple[F32, F32]:
 
 def _coverage(distance: F32) -> F32:
     """Coverage of a pixel whose centre lies this far outside (negative: inside) an edge."""
-    return np.clip(0.5 - distance, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(0.5 - distance, 0.0, 1.0), np.float32)
 
 
 def rounded_distance(

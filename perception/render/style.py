@@ -12,7 +12,7 @@ class Style:
     Attributes:
         unit: the smaller side over 720; 1 for a 1280 x 720 picture.
         stroke: width of a box's outline.
-        halo: width of the dark rim around it.
+        rim: width of the dark rim on both sides of it.
         radius: of a box's corners.
         cap: height of a capital on labels.
         pad_x, pad_y: white around the text of a label.
@@ -21,7 +21,7 @@ class Style:
 
     unit: float
     stroke: int
-    halo: float
+    rim: int
     radius: float
     cap: int
     pad_x: int
@@ -32,12 +32,12 @@ class Style:
     def of(cls, size: tuple[int, int]) -> Style:
         """The style for a picture of this (width, height)."""
         unit = min(size) / 720.0
-        stroke = max(1, round(0.8 + 1.2 * unit))
-        cap = max(7, round(5 + 6 * unit))
+        stroke = max(1, round(0.6 + 1.5 * unit))
+        cap = max(7, round(4 + 7 * unit))
         return cls(
             unit=unit,
             stroke=stroke,
-            halo=max(1.0, 0.6 * stroke),
+            rim=max(1, round(0.5 * stroke)),
             radius=max(2.0, 2.5 + 3.5 * unit),
             cap=cap,
             pad_x=max(3, round(0.5 * cap)),

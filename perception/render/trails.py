@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterable
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -14,14 +13,14 @@ from perception.render.palette import BGR
 
 F32 = npt.NDArray[np.float32]
 
-_POINTS = 48  # kept per track, whatever the frame rate
-_LEVELS = (70, 120, 170, 220)  # coverage from the oldest quarter to the newest
+_POINTS = 20  # kept per track, whatever the frame rate
+_OPACITY = (0.28, 0.52, 0.8)  # from the oldest third to the newest
 
 
 class Trails:
     """The recent path of every track, by stream time.
 
-    Memory is bounded: at most 48 points per track, and a track is forgotten `seconds` after it was last
+    Memory is bounded: at most 20 points per track, and a track is forgotten `seconds` after it was last
     seen.
     """
 
@@ -64,12 +63,9 @@ class Trails:
         if points is None:
             return np.zeros((0, 2), np.float32)
         line = np.array(points, np.float32)[:, 1:]
-        if len(line) > 4:  # detector noise must not make the line tremble
-            padded = np.concatenate([line[:1], line[:1], line, line[-1:], line[-1:]])
-            line = (
-                padded[:-4] + 2 * padded[1:-3] + 3 * padded[2:-2] + 2 * padded[3:-1] + padded[4:]
-            ) / 9
-        return np.asarray(line, np.float32)
+        if len(line) > 3:  # detector noise must not make the line tremble
+            line[1:-1] = 0.5 * line[1:-1] + 0.25 * (line[:-2] + line[2:])
+        return line
 
 
 def draw_trail(canvas: Canvas, path: F32, bgr: BGR, width: int) -> None:
@@ -77,20 +73,6 @@ def draw_trail(canvas: Canvas, path: F32, bgr: BGR, width: int) -> None:
 
     Nothing is drawn when it is hardly longer than it is wide.
     """
-    if len(path) < 2:
+    if len(path) <= len(_OPACITY) or float(np.ptp(path, axis=0).max()) < 4 * width:
         return
-    low, high = path.min(axis=0), path.max(axis=0)
-    if float((high - low).max()) < 4 * width:
-        return
-    margin = width + 1
-    x1, y1 = (max(0, int(v) - margin) & ~1 for v in low)
-    x2, y2 = (min(side, int(v) + margin + 2) for v, side in zip(high, canvas.size, strict=True))
-    if x2 - x1 < 2 or y2 - y1 < 2:
-        return
-    mask = np.zeros((y2 - y1, x2 - x1), np.uint8)
-    points = np.rint((path - np.float32([x1, y1]) - np.float32(0.5)) * 8).astype(np.int32)
-    bounds = np.linspace(0, len(points) - 1, len(_LEVELS) + 1).round().astype(int)
-    for level, (start, end) in zip(_LEVELS, zip(bounds[:-1], bounds[1:], strict=True), strict=True):
-        if end > start:
-            cv2.polylines(mask, [points[start : end + 1]], False, (level,), width, cv2.LINE_AA, 3)
-    canvas.shade(mask, x1, y1, bgr)
+    canvas.fading_line(path, bgr, width, _OPACITY)

@@ -1,0 +1,76 @@
+"""The objects of a result as the renderer wants them: whole pixels, only what can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import ceil, floor, isfinite
+from typing import Any
+
+from perception.types import FrameResult
+
+Key = tuple[str, int]
+"""Task and track id."""
+
+Rect = tuple[int, int, int, int]
+"""x1, y1, x2, y2, whole pixels."""
+
+_BEYOND = 64  # pixels outside the picture that boxes may reach: their edges are out of sight there
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object to draw.
+
+    Attributes:
+        name: its class.
+        box: the pixels x1 <= x < x2, y1 <= y < y2.
+        key: None when it is not tracked.
+        score: 0..1.
+        predicted: the tracker knows it from before, no detection says it is there.
+        tentative: a detection that no track has taken up yet, in a task with a tracker.
+        attributes: what classifiers said about it.
+    """
+
+    name: str
+    box: Rect
+    key: Key | None
+    score: float
+    predicted: bool
+    tentative: bool
+    attributes: dict[str, Any]
+
+    @property
+    def area(self) -> int:
+        """Pixels, inside the picture or not."""
+        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+
+
+def visible_items(
+    result: FrameResult, *, min_score: float, tasks: Collection[str] | None
+) -> list[Item]:
+    """Objects that reach into the picture, with a finite box and at least this score."""
+    width, height = result.frame.size
+    items = []
+    for found in result.objects:
+        if tasks is not None and found.task not in tasks:
+            continue
+        if not found.score >= min_score or not all(map(isfinite, found.xyxy)):
+            continue
+        x1, y1 = (max(floor(v + 0.5), -_BEYOND) for v in found.xyxy[:2])
+        x2 = min(ceil(found.xyxy[2] - 0.5), width + _BEYOND)
+        y2 = min(ceil(found.xyxy[3] - 0.5), height + _BEYOND)
+        if not (x1 < min(x2, width) and y1 < min(y2, height) and x2 > 0 and y2 > 0):
+            continue
+        items.append(
+            Item(
+                name=found.class_name,
+                box=(x1, y1, x2, y2),
+                key=None if found.track_id is None else (found.task, found.track_id),
+                score=found.score,
+                predicted=found.predicted,
+                tentative=found.track_id is None and found.task in result.tracks,
+                attributes=found.attributes,
+            )
+        )
+    return items
