@@ -86,12 +86,14 @@ class _Conversion:
         half: set[str] = set()
         wanted: set[str] = set()  # tensors that an FP16 node reads
         for node in reversed(nodes):
-            weighted = node.op_type in WEIGHTED and not any(
+            weighted = node.op_type in WEIGHTED
+            # A cast between DequantizeLinear and its layer would keep TensorRT from making it INT8.
+            quantised = weighted and any(
                 producer[name].op_type == "DequantizeLinear" for name in node.input if name in producer
             )
             read = any(name in wanted for name in node.output)
             floats = any(self._is_float(name) for name in node.output)
-            if node.op_type in FP32_ONLY or not floats or not (weighted or read):
+            if node.op_type in FP32_ONLY or quantised or not floats or not (weighted or read):
                 continue
             half.add(node.name)
             fixed = FP32_INPUTS.get(node.op_type, ())

@@ -23,6 +23,7 @@ from perception.types import U8, Frame, Planes
 KERNEL = "prepare"
 BLOCK = (32, 8, 1)
 ALIGNMENT = 256
+BILINEAR, AREA, NEAREST = 0, 1, 2  # AREA: the mean over the output pixel's rectangle
 
 # One plane of a source: address and geometry, and how it is sampled.
 _PLANE = [
@@ -32,7 +33,7 @@ _PLANE = [
     ("width", "<i4"),
     ("height", "<i4"),
     ("block", "<i4"),  # block x block pixels are averaged to one before sampling
-    ("area", "<i4"),  # 1: average over the output pixel's area; 0: bilinear
+    ("mode", "<i4"),  # BILINEAR, AREA or NEAREST
     ("scale_x", "<f4"),  # (blocks of) source pixels per output pixel
     ("scale_y", "<f4"),
 ]
@@ -58,7 +59,7 @@ PICTURE = np.dtype(
 SOURCE = r"""
 struct Plane {
   unsigned long long data;
-  int pitch, step, width, height, block, area;
+  int pitch, step, width, height, block, mode;
   float scale_x, scale_y;
 };
 
@@ -121,6 +122,16 @@ __device__ float area_mean(const Plane& p, int ox, int oy) {
   return weight > 0.0f ? sum / weight : 0.0f;
 }
 
+__device__ float nearest(const Plane& p, int ox, int oy) {
+  const unsigned char* data = reinterpret_cast<const unsigned char*>(p.data);
+  return data[(long long)(int)(oy * p.scale_y) * p.pitch + (int)(ox * p.scale_x) * p.step];
+}
+
+__device__ float sample(const Plane& p, int ox, int oy) {
+  if (p.mode == 0) return bilinear(p, ox, oy);
+  return p.mode == 1 ? area_mean(p, ox, oy) : nearest(p, ox, oy);
+}
+
 extern "C" __global__ void prepare(const Picture* pictures) {
   const Picture& t = pictures[blockIdx.z];
   const int ox = blockIdx.x * blockDim.x + threadIdx.x;
@@ -130,10 +141,7 @@ extern "C" __global__ void prepare(const Picture* pictures) {
   const int px = ox - t.x, py = oy - t.y;
   if (px >= 0 && py >= 0 && px < t.width && py < t.height) {
     float s[3];
-    for (int c = 0; c < 3; ++c) {
-      const Plane& p = t.plane[c];
-      s[c] = whole_level(p.area ? area_mean(p, px, py) : bilinear(p, px, py));
-    }
+    for (int c = 0; c < 3; ++c) s[c] = whole_level(sample(t.plane[c], px, py));
     for (int c = 0; c < 3; ++c) {
       const float* m = t.matrix + 4 * c;
       bgr[c] = t.convert ? whole_level(m[0] * s[0] + m[1] * s[1] + m[2] * s[2] + m[3]) : s[c];
@@ -241,7 +249,7 @@ def describe(
         for channel in range(3):
             plane = row["plane"][:, channel]
             _fill(plane, frame.image.shape[:2], (width, height), addresses[0] + channel, step=3)
-            plane["area"] = shrink < 0.5
+            plane["mode"] = AREA if shrink < 0.5 else BILINEAR
     else:
         row["convert"] = 1
         row["matrix"] = to_bgr_matrix(planes.matrix, planes.full_range).ravel()
@@ -250,7 +258,12 @@ def describe(
             _fill(plane, array.shape, (width, height), addresses[channel], step=1)
             _shrink_by_blocks(plane, array.shape, (width, height))
             if channel and (width, height) == planes.size:
-                plane["scale_x"] = plane["scale_y"] = 0.5  # also where an odd size has half a pixel more
+                # Half exactly, also where an odd size has half a pixel of chroma more.
+                plane["scale_x"] = plane["scale_y"] = 0.5
+                even = not (width % 2 or height % 2)
+                # The one case that the host leaves to OpenCV, which does not interpolate.
+                if even and planes.matrix == "bt601" and not planes.full_range:
+                    plane["mode"] = NEAREST
     return row
 
 
@@ -259,7 +272,7 @@ def _fill(
 ) -> None:
     plane["data"], plane["pitch"], plane["step"] = address, shape[1] * step, step
     plane["height"], plane["width"] = shape[:2]
-    plane["block"], plane["area"] = 1, 0
+    plane["block"], plane["mode"] = 1, BILINEAR
     plane["scale_x"], plane["scale_y"] = shape[1] / size[0], shape[0] / size[1]
 
 
@@ -271,7 +284,7 @@ def _shrink_by_blocks(plane: npt.NDArray[Any], shape: tuple[int, ...], size: tup
         width, height, block = width // 2, height // 2, block * 2
     plane["block"] = block
     plane["scale_x"], plane["scale_y"] = width / size[0], height / size[1]
-    plane["area"] = max(width / size[0], height / size[1]) >= 2
+    plane["mode"] = AREA if max(width / size[0], height / size[1]) >= 2 else BILINEAR
 
 
 def to_bgr_matrix(matrix: str, full_range: bool) -> npt.NDArray[np.float32]:
