@@ -18,13 +18,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from time import sleep
 from typing import Any
 
+from perception.backends.trt_lock import file_lock
 from perception.errors import EngineError
 
 SCHEMA = "perception-plan/1"
-LOCK_POLL_S = 0.2
 _log = logging.getLogger(__name__)
 
 
@@ -278,18 +277,8 @@ class PlanCache:
 
         The lock goes with its process, so a crash leaves none behind.
         """
-        path = self.plan_path(name, key).with_suffix(".lock")
-        told = False
-        with path.open("a+b") as file:
-            while not _try_lock(file.fileno()):
-                if not told:
-                    told = True
-                    waiting()
-                sleep(LOCK_POLL_S)
-            try:
-                yield
-            finally:
-                _unlock(file.fileno())
+        with file_lock(self.plan_path(name, key).with_suffix(".lock"), waiting):
+            yield
 
     def timing_path(self, key: PlanKey) -> Path:
         """The timing cache: measured kernel times, good for every engine on this GPU and TensorRT."""
@@ -321,7 +310,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def _read(record: Path) -> Plan:
     body = json.loads(record.read_text(encoding="utf-8"))
-    if body.get("schema") != SCHEMA:
+    if not isinstance(body, dict) or body.get("schema") != SCHEMA:
         raise ValueError(f"not a {SCHEMA} record")
     values = body["key"]
     key = PlanKey(**{part.name: str(values[part.name]) for part in fields(PlanKey)})
@@ -351,31 +340,3 @@ def _age(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -264,8 +265,9 @@ def _feeds(
     return feeds
 
 
+@lru_cache(maxsize=DRAWN_PICTURES)
 def draw_road(seed: int, size: tuple[int, int] = (960, 540)) -> U8:
-    """A drawn road with boxes of a vehicle's shape on it, textured; the same for the same seed."""
+    """A drawn road with boxes of a vehicle's shape on it, textured; the same for the same seed, read-only."""
     width, height = size
     random = np.random.default_rng(seed)
     y = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
@@ -282,4 +284,6 @@ def draw_road(seed: int, size: tuple[int, int] = (960, 540)) -> U8:
         box[: tall // 3] *= 0.5  # window
         box[int(tall * 0.85) :] = 25.0  # shadow and wheels
     image += random.normal(0, 4, image.shape)
-    return np.asarray(np.clip(image, 0, 255), np.uint8)
+    picture = np.asarray(np.clip(image, 0, 255), np.uint8)
+    picture.flags.writeable = False
+    return picture
