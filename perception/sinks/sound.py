@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Generator
 from fractions import Fraction
 from typing import Any
 
 import av
+import av.bitstream
 import av.container
 import av.error
 
@@ -16,67 +18,113 @@ from perception.errors import InputError
 log = logging.getLogger(__name__)
 
 
+# Packets tried out on a container before it is chosen; a track's first one comes well within these.
+TRIED = 200
+
+
+def check_sound(source: str, *, container: str, options: dict[str, str], name: str) -> None:
+    """Find out, in memory, whether a kind of container takes the sound of a file.
+
+    A muxer may refuse a track only when its first packet comes, which is too late for the user.
+
+    Args:
+        source: the file.
+        container: FFmpeg's name of the muxer.
+        options: of the muxer.
+        name: of the output, for messages.
+
+    Raises:
+        InputError: it does not; names the codecs.
+    """
+    output = av.open(io.BytesIO(), "w", format=container, container_options=dict(options))
+    sound = None
+    try:
+        sound = SoundCopy(source, output)
+        sound.copy_until(None, Fraction(0), most=TRIED)
+        output.close()
+    except (av.error.FFmpegError, ValueError) as error:
+        codecs = ", ".join(sound.codecs) if sound is not None else str(error)
+        raise InputError(
+            f"{name}: this kind of file cannot hold the source's sound ({codecs}); "
+            "give an output that ends in .mkv, or leave the sound out"
+        ) from error
+    finally:
+        if sound is not None:
+            sound.close()
+
+
 class SoundCopy:
     """Reads the sound of a file and hands it to a muxer up to a time.
+
+    Packets and their times are unchanged. One exception: AAC from a transport stream carries a header on
+    every packet (ADTS) that MP4 and MOV keep once, in the track.
 
     Args:
         source: the file.
         output: where the packets go; the tracks are added to it.
-        name: of the output, for messages.
 
     Attributes:
         copied: packets copied.
-        skipped: packets that the output could not take (their times go backwards).
+        skipped: packets that the output could not take: without a time, or their times go backwards.
 
     Raises:
-        InputError: this kind of output cannot hold one of the tracks.
+        ValueError: this kind of output cannot hold one of the tracks.
     """
 
-    def __init__(self, source: str, output: av.container.OutputContainer, *, name: str) -> None:
+    def __init__(self, source: str, output: av.container.OutputContainer) -> None:
         self.copied = 0
         self.skipped = 0
         self._output: av.container.OutputContainer | None = output
         self._container = av.open(source, metadata_errors="replace")
         self._tracks: dict[int, Any] = {}
-        try:
-            for track in self._container.streams.audio:
-                self._tracks[track.index] = self._added(track, name)
-        except BaseException:
-            self.close()
-            raise
+        self._filters: dict[int, Any] = {}
         self._last: dict[int, int] = {}
         self._packets = self._read()
         self._next: Any = None
+        try:
+            for track in self._container.streams.audio:
+                self._add(track)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def time_bases(self) -> tuple[Fraction, ...]:
         """Of the tracks, in seconds."""
         return tuple(track.time_base for track in self._container.streams.audio if track.time_base)
 
-    def _added(self, track: Any, name: str) -> Any:
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        return tuple(track.codec_context.name for track in self._tracks.values())
+
+    def _add(self, track: Any) -> None:
         assert self._output is not None
-        codec = "unknown" if track.codec_context is None else track.codec_context.name
-        try:
-            added = self._output.add_stream_from_template(track)
-        except (ValueError, av.error.FFmpegError) as error:
-            raise InputError(
-                f"{name}: this kind of file cannot hold the source's sound ({codec}); "
-                "give an output that ends in .mkv"
-            ) from error
+        if track.codec_context is None:
+            raise ValueError("a codec unknown to this build of FFmpeg")
+        added: Any = self._output.add_stream_from_template(track)
         added.time_base = track.time_base
+        channels = added.codec_context.channels
+        if added.codec_context.layout.name not in ("mono", "stereo") and channels in (1, 2):
+            # AVI does not say which loudspeaker a channel is for; MP4 wants to know.
+            added.codec_context.layout = "mono" if channels == 1 else "stereo"
         if track.language is not None:
             added.metadata["language"] = track.language
-        return added
+        bare = track.codec_context.name == "aac" and not track.codec_context.extradata
+        if bare and self._output.format.name in ("mp4", "mov"):
+            self._filters[track.index] = av.bitstream.BitStreamFilterContext("aac_adtstoasc", track)
+        self._tracks[track.index] = added
 
-    def copy_until(self, time: Fraction | None, shift: Fraction) -> None:
+    def copy_until(
+        self, time: Fraction | None, shift: Fraction, *, most: int | None = None
+    ) -> None:
         """Copy the packets up to `time` seconds of the output; all that is left for None.
 
         Args:
             time: in the output.
             shift: seconds by which the output is later than the source.
+            most: copy no more packets than this.
         """
-        assert self._output is not None
-        while True:
+        while self._tracks and (most is None or self.copied < most):
             packet = self._next or next(self._packets, None)
             self._next = None
             if packet is None:
@@ -99,8 +147,10 @@ class SoundCopy:
             self.skipped += 1
             return
         self._last[index] = begin
-        packet.stream = self._tracks[index]
-        self._output.mux_one(packet)
+        filtered = self._filters[index].filter(packet) if index in self._filters else [packet]
+        for ready in filtered:
+            ready.stream = self._tracks[index]
+            self._output.mux_one(ready)
         self.copied += 1
 
     def _read(self) -> Generator[Any, None, None]:
@@ -118,9 +168,8 @@ class SoundCopy:
 
     def close(self) -> None:
         """Idempotent."""
-        if hasattr(self, "_packets"):
-            self._packets.close()
-        self._tracks = {}
+        self._packets.close()
+        self._tracks, self._filters = {}, {}
         self._next = None
         self._output = None
         self._container.close()

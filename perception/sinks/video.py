@@ -18,7 +18,7 @@ import numpy as np
 from perception.colour import bgr_to_planes
 from perception.errors import InputError, SinkError
 from perception.sinks import check_output
-from perception.sinks.sound import SoundCopy
+from perception.sinks.sound import SoundCopy, check_sound
 from perception.sources import SourceInfo
 from perception.types import U8, FrameResult, Planes
 
@@ -28,7 +28,7 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # Fragments while recording, so that a killed run leaves a playable file, and one regular index at a clean
 # end. The moov waits for the first fragment: it then knows where the tracks begin.
 FRAGMENTS = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "500000"}
-CLUSTERS = {"cluster_time_limit": "500"}
+CLUSTERS = {"cluster_time_limit": "500", "avoid_negative_ts": "disabled"}
 # libx264 settings between its presets "superfast" and "veryfast": the size of the latter for two thirds of
 # its processor time. No B-frames: decoding order is showing order, and no time stamp needs a shift.
 ENCODER = {"preset": "superfast", "mbtree": "1", "rc-lookahead": "10", "bf": "0"}
@@ -117,6 +117,9 @@ class VideoSink:
             options |= CLUSTERS
         else:
             options |= FRAGMENTS
+        sounding = info.path if self._audio and info.has_audio else None
+        if sounding is not None:
+            check_sound(sounding, container=self._format, options=options, name=str(self.path))
         try:
             self._container = av.open(
                 str(self.path), "w", format=self._format, container_options=options
@@ -125,13 +128,8 @@ class VideoSink:
         except (av.error.FFmpegError, ValueError, OSError) as error:
             raise InputError(f"{self.path}: cannot be written ({error})") from error
         self._set_up_encoder(info)
-        if self._audio and info.has_audio and info.path is not None:
-            try:
-                self._sound = SoundCopy(info.path, self._container, name=str(self.path))
-            except InputError:
-                self._give_up()
-                self.path.unlink(missing_ok=True)
-                raise
+        if sounding is not None:
+            self._sound = SoundCopy(sounding, self._container)
         if self._format != "matroska":
             bases = [info.time_base, *(self._sound.time_bases if self._sound is not None else ())]
             self._container.container_options["movie_timescale"] = str(_movie_timescale(bases))
@@ -170,11 +168,7 @@ class VideoSink:
             )
         pts = result.frame.pts
         if self._last_pts is None and pts < 0:
-            self._shift = -pts
-            self._say(
-                f"the source starts at {float(pts * self._info.time_base):.3f} s; "
-                "the output, sound included, is moved to start at 0"
-            )
+            self._start_before_zero(pts)
         if self._last_pts is not None:
             self._gap = pts - self._last_pts
         self._last_pts = pts
@@ -183,6 +177,18 @@ class VideoSink:
         picture.time_base = self._info.time_base
         self._attempt(lambda: self._encode(picture))
         self.written += 1
+
+    def _start_before_zero(self, pts: int) -> None:
+        """Frames before time 0, as a cut without re-encoding leaves them."""
+        assert self._container is not None
+        start = f"the source starts at {float(pts * self._info.time_base):.3f} s"
+        if self._format == "matroska":
+            self._shift = -pts
+            self._say(f"{start}; Matroska cannot, so pictures and sound are moved to start at 0")
+        else:
+            # A regular index would hide these frames behind an edit list; fragments keep them.
+            self._container.container_options["movflags"] = "frag_keyframe+delay_moov"
+            self._say(f"{start}; to keep these frames the output stays fragmented")
 
     def finish(self, report: dict[str, Any]) -> None:
         """Nothing: a video has no place for a report."""
