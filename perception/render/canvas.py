@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import cast
 
 import cv2
@@ -25,6 +26,7 @@ from perception.render.palette import BGR, INK
 from perception.types import U8, Planes
 
 F32 = npt.NDArray[np.float32]
+
 
 @dataclass(frozen=True, slots=True)
 class ColourSpace:
@@ -125,6 +127,20 @@ def _tile(premultiplied: F32, alpha: F32) -> Tile:
     return colour, weight, np.asarray(1.0 - weight, np.float32)
 
 
+def _normals(points: F32, lengths: npt.NDArray[np.int64]) -> tuple[F32, F32]:
+    """For lines of these lengths laid end to end: unit normals (N, 2), and how far along each is, 0..1."""
+    ends = np.cumsum(lengths) - 1
+    starts = ends - lengths + 1
+    along = np.empty_like(points)
+    along[1:-1] = points[2:] - points[:-2]
+    along[starts] = points[starts + 1] - points[starts]
+    along[ends] = points[ends] - points[ends - 1]
+    along /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)[:, None]
+    normals = along[:, ::-1] * np.array([-1, 1], np.float32)
+    first, steps = np.repeat(starts, lengths), np.repeat(lengths - 1, lengths)
+    return normals, ((np.arange(len(points)) - first) / steps).astype(np.float32)
+
+
 class Canvas:
     """A picture to draw on; make it with `from_planes` or `from_bgr`, which copy.
 
@@ -138,6 +154,8 @@ class Canvas:
         self.space = space
         self.planes = planes
         self.size = (planes[0][0].shape[1], planes[0][0].shape[0])
+        self._ink = space.values(INK)[0]
+        self._packed: dict[BGR, tuple[int, int]] = {}
         # Cb and Cr of a pixel as one 16-bit number: numpy fills that ten times faster than two bytes.
         self._pairs = None if space.matrix is None else planes[1][0].view(np.uint16)[..., 0]
 
@@ -215,7 +233,10 @@ class Canvas:
         if self._pairs is None:
             self.planes[0][0][y1:y2, x1:x2] = bgr
             return
-        luma, pair = _packed(self.space, bgr)
+        paint = self._packed.get(bgr)
+        if paint is None:
+            paint = self._packed[bgr] = _packed(self.space, bgr)
+        luma, pair = paint
         self.planes[0][0][y1:y2, x1:x2] = luma
         self._pairs[y1 >> 1 : (y2 + 1) >> 1, x1 >> 1 : (x2 + 1) >> 1] = pair
 
@@ -227,39 +248,57 @@ class Canvas:
         if x2 <= x1 or y2 <= y1:
             return
         region = self.planes[0][0][y1:y2, x1:x2]
-        cv2.convertScaleAbs(region, region, 1.0 - amount, amount * self.space.values(INK)[0])
+        cv2.convertScaleAbs(region, region, 1.0 - amount, amount * self._ink)
 
-    def fading_line(self, points: F32, bgr: BGR, width: int, opacities: Sequence[float]) -> None:
-        """Draw an open line in pieces of rising opacity.
+    def comets(
+        self, lines: Sequence[F32], colours: Sequence[BGR], width: float, opacities: Sequence[float]
+    ) -> None:
+        """Draw lines that grow wider and denser from their first point to their last.
 
-        Each piece has one colour, mixed with what lies below it on average: on even ground this looks as
-        translucent paint does, and costs a fraction.
+        A line is drawn in pieces of one colour each, which is mixed with what lies below the piece on
+        average: on even ground this looks as translucent paint does, and costs a fraction.
 
         Args:
-            points: (N, 2) float32 pixels, more points than opacities.
-            bgr: its colour.
-            width: pixels.
-            opacities: 0..1 of each piece, from the first point to the last.
+            lines: each (N, 2) float32 pixels with more points than there are opacities.
+            colours: one per line.
+            width: at the last point, pixels; half of it at the first.
+            opacities: 0..1 of each piece, from the first point of a line to its last.
         """
-        values = np.array(self.space.values(bgr), np.float32)
-        starts = [k * (len(points) - 1) // len(opacities) for k in range(len(opacities))]
-        counts = np.diff([*starts, len(points)]).astype(np.float32)[:, None]
-        opacity = np.array(opacities, np.float32)[:, None]
+        if not lines:
+            return
+        points = np.concatenate(lines)
+        normals, share = _normals(points, np.array([len(line) for line in lines]))
+        pieces = len(opacities)
+        cuts, start = [], 0
+        for line in lines:
+            last = len(line) - 1
+            cuts += [start + k * last // pieces for k in range(pieces)]
+            start += last + 1
+        cuts.append(start)
+        counts = np.diff(cuts)[:, None]
+        # Around each piece: its points' left sides forwards, their right sides backwards. Pieces of a line
+        # share the point between them.
+        order, bounds, n = [], [0], len(points)
+        for piece, (a, b) in enumerate(pairwise(cuts), 1):
+            b += piece % pieces != 0
+            order += [*range(a, b), *range(n + b - 1, n + a - 1, -1)]
+            bounds.append(len(order))
+        opacity = np.tile(np.array(opacities, np.float32), len(lines))[:, None]
+        values = np.repeat(np.array([self.space.values(bgr) for bgr in colours]), pieces, axis=0)
         for plane, step in self.planes:
-            row = np.clip(points[:, 1] / step, 0, plane.shape[0] - 1).astype(np.intp)
-            column = np.clip(points[:, 0] / step, 0, plane.shape[1] - 1).astype(np.intp)
+            limit = np.array([plane.shape[1] - 1, plane.shape[0] - 1], np.float32)
+            column, row = np.minimum(np.maximum(points / step, 0), limit).astype(np.intp).T
             under = plane[row, column].astype(np.float32).reshape(len(points), -1)
-            below = np.add.reduceat(under, starts, axis=0) / counts
-            paint = values if self._pairs is None else values[:1] if step == 1 else values[1:]
-            colours = (below + opacity * (paint - below)).tolist()
-            path = np.rint(points * np.float32(8 / step) - np.float32(4)).astype(np.int32)
-            thickness = max(1, round(width / step))
-            for start, end, colour in zip(
-                starts, [*starts[1:], len(points) - 1], colours, strict=True
-            ):
-                cv2.polylines(
-                    plane, [path[start : end + 1]], False, colour, thickness, cv2.LINE_AA, 3
-                )
+            below = np.add.reduceat(under, cuts[:-1], axis=0) / counts
+            paint = values if self._pairs is None else values[:, :1] if step == 1 else values[:, 1:]
+            mixed = (below + opacity * (paint - below)).tolist()
+            # An anti-aliased outline reaches half a pixel beyond the polygon on both sides.
+            half = np.maximum(width * (0.5 + 0.5 * share) / step - 1, 0)[:, None] * (0.5 * normals)
+            middle = points / step - 0.5
+            sides = np.rint(np.concatenate([middle + half, middle - half]) * 8).astype(np.int32)
+            shapes = sides[order]
+            for (a, b), colour in zip(pairwise(bounds), mixed, strict=True):
+                cv2.fillPoly(plane, [shapes[a:b]], colour, cv2.LINE_AA, 3)
 
     def shade(self, mask: U8, x: int, y: int, bgr: BGR) -> None:
         """Paint one colour through a mask.

@@ -20,7 +20,7 @@ from perception.render.palette import BGR, class_colour
 from perception.render.road import draw_road
 from perception.render.sprites import SpriteCache
 from perception.render.style import Style
-from perception.render.trails import Trails, draw_trail
+from perception.render.trails import Trails, draw_trails
 from perception.types import U8, FrameResult, Planes
 
 _NO_TRAIL = frozenset({"traffic_light", "traffic_sign", "plate"})
@@ -158,8 +158,9 @@ class Overlay:
             x1, y1, x2, y2 = item.box
             anchors.append((item.key, (x1 + x2) / 2, (y1 + y2) / 2 if item.name in _MIDDLE else y2))
         trails.update(time, anchors)
-        for item in followed:
-            draw_trail(canvas, trails.path(item.key), class_colour(item.name), self._style.stroke)
+        paths = trails.paths(item.key for item in followed)
+        colours = [class_colour(item.name) for item in followed]
+        draw_trails(canvas, paths, colours, self._style.stroke)
 
     def _draw_keypoints(self, canvas: Canvas, result: FrameResult) -> None:
         side = 2 * self._style.stroke + 3

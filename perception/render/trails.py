@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterable
+from itertools import chain, compress
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +14,14 @@ from perception.render.palette import BGR
 
 F32 = npt.NDArray[np.float32]
 
-_POINTS = 20  # kept per track, whatever the frame rate
+_POINTS = 14  # kept per track, whatever the frame rate
 _OPACITY = (0.28, 0.52, 0.8)  # from the oldest third to the newest
 
 
 class Trails:
     """The recent path of every track, by stream time.
 
-    Memory is bounded: at most 20 points per track, and a track is forgotten `seconds` after it was last
+    Memory is bounded: at most 14 points per track, and a track is forgotten `seconds` after it was last
     seen.
     """
 
@@ -57,22 +58,37 @@ class Trails:
             while path[0][0] < oldest:
                 path.popleft()
 
-    def path(self, key: Hashable) -> F32:
-        """(K, 2) float32, oldest first, lightly smoothed; empty for an unknown track."""
-        points = self._paths.get(key)
-        if points is None:
-            return np.zeros((0, 2), np.float32)
-        line = np.array(points, np.float32)[:, 1:]
-        if len(line) > 3:  # detector noise must not make the line tremble
-            line[1:-1] = 0.5 * line[1:-1] + 0.25 * (line[:-2] + line[2:])
-        return line
+    def paths(self, keys: Iterable[Hashable]) -> list[F32]:
+        """Where each of these tracks has been: (K, 2) float32 pixels, oldest first, lightly smoothed."""
+        found = [self._paths.get(key, ()) for key in keys]
+        if not any(found):
+            return [np.zeros((0, 2), np.float32)] * len(found)
+        points = np.array(list(chain.from_iterable(found)), np.float32)[:, 1:]
+        lengths = np.array([len(path) for path in found])
+        ends = np.cumsum(lengths)
+        smooth = points.copy()  # detector noise must not make the lines tremble
+        smooth[1:-1] = 0.5 * points[1:-1] + 0.25 * (points[:-2] + points[2:])
+        borders = np.concatenate([ends - 1, (ends - lengths)[lengths > 0]])
+        smooth[borders] = points[borders]  # where a path ends it stays as it is
+        return [
+            smooth[end - count : end]
+            for end, count in zip(ends.tolist(), lengths.tolist(), strict=True)
+        ]
 
 
-def draw_trail(canvas: Canvas, path: F32, bgr: BGR, width: int) -> None:
-    """Draw a path, oldest point first, that fades towards its oldest end.
+def draw_trails(canvas: Canvas, paths: list[F32], colours: list[BGR], width: int) -> None:
+    """Draw paths, oldest point first, that fade towards their oldest ends.
 
-    Nothing is drawn when it is hardly longer than it is wide.
+    A path hardly longer than it is wide is left out.
+
+    Args:
+        canvas: to draw on.
+        paths: each (K, 2) float32 pixels.
+        colours: one per path.
+        width: of a box's outline, pixels.
     """
-    if len(path) <= len(_OPACITY) or float(np.ptp(path, axis=0).max()) < 4 * width:
-        return
-    canvas.fading_line(path, bgr, width, _OPACITY)
+    long = [
+        len(path) > len(_OPACITY) and float(np.abs(path[-1] - path[0]).max()) >= 4 * width
+        for path in paths
+    ]
+    canvas.comets(list(compress(paths, long)), list(compress(colours, long)), width + 1, _OPACITY)
