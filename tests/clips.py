@@ -208,3 +208,33 @@ def damaged(data: bytes, seed: int) -> bytes:
         array[start:end] = random.integers(0, 256, end - start)
         array = np.delete(array, slice(start, start + random.integers(0, 200)))
     return array.tobytes()
+
+
+def shown_times(path: Path) -> list[Fraction]:
+    """Seconds of every picture a player would show, in order."""
+    with av.open(str(path)) as container:
+        video = container.streams.video[0]
+        return [frame.pts * video.time_base for frame in container.decode(video)]
+
+
+def shown_numbers(path: Path) -> list[int]:
+    """The number written in every picture of a clip, in order."""
+    with av.open(str(path)) as container:
+        pictures = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    return [number_in(picture) for picture in pictures]
+
+
+def sound_packets(path: Path) -> list[list[tuple[Fraction, Fraction, bytes]]]:
+    """Of each sound track: time shown, time decoded and bytes of every packet."""
+    tracks: dict[int, list[tuple[Fraction, Fraction, bytes]]] = {}
+    with av.open(str(path)) as container:
+        for track in container.streams.audio:
+            tracks[track.index] = []
+        if not tracks:
+            return []
+        for packet in container.demux(*container.streams.audio):
+            if packet.size:
+                base = packet.time_base
+                times = packet.pts * base, packet.dts * base
+                tracks[packet.stream_index].append((*times, bytes(packet)))
+    return list(tracks.values())

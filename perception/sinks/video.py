@@ -95,6 +95,7 @@ class VideoSink:
         self._container: av.container.OutputContainer | None = None
         self._sound: SoundCopy | None = None
         self._pending: list[Any] = []
+        self._whole = 0
 
     def open(self, info: SourceInfo) -> None:
         """Create the file.
@@ -233,6 +234,7 @@ class VideoSink:
                 time = packet.dts * self._info.time_base
                 self._sound.copy_until(time, self._shift * self._info.time_base)
             self._container.mux_one(packet)
+        self._whole = self.path.stat().st_size if self.path.exists() else 0
 
     def _last_duration(self) -> int:
         """Of the last frame: to where the source says it ends, or as long as the one before."""
@@ -278,13 +280,15 @@ class VideoSink:
             ) from error
 
     def _give_up(self) -> None:
-        """Leave the file as it is."""
+        """Leave what was whole before the failure."""
         container, self._container = self._container, None
         if container is not None:
             try:
                 container.close()
             except (av.error.FFmpegError, OSError) as error:
                 log.debug("%s: closing after a failure: %s", self.path, error)
+            if self.path.is_file():
+                os.truncate(self.path, self._whole)
         self._release()
 
     def _release(self) -> None:
