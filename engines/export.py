@@ -80,7 +80,7 @@ def export(
         EngineError: ONNX Runtime computes something else than torch; the file is removed.
     """
     content = checkpoint.load(source)
-    net = RoadNet(len(content["classes"]))
+    net = RoadNet(len(content["classes"]), folded=content["folded"])
     net.load_state_dict(content["mean"])
     net.eval()
     card = replace(

@@ -66,6 +66,8 @@ class Train:
         clip: greatest gradient norm.
         sizes: (width, height) of the input, one is drawn per step.
         bf16: matrix products in bfloat16.
+        head_rate: the heads' learning rate relative to the rest: their new classes start from nothing.
+        folded: train without normalisations, merged into the convolutions they start from.
         frozen: parts of the network that keep the weights they start from ("backbone.stem"): edges and
             colours are the same everywhere, and the finest layers cost the most.
         init: a public YOLOX-nano .onnx or a checkpoint of ours to start from; "" for nothing.
@@ -82,6 +84,8 @@ class Train:
     clip: float = 10.0
     sizes: tuple[tuple[int, int], ...] = ((512, 320),)
     bf16: bool = True
+    head_rate: float = 1.0
+    folded: bool = False
     frozen: tuple[str, ...] = ()
     init: str = ""
 

@@ -108,8 +108,10 @@ def train(
     resumed = checkpoint.load(last) if last.is_file() else None
     if resumed is None and init:
         start_from(net, init, recipe.classes, loader)
+    if plan.folded:
+        net.fold()
     net.to(device, memory_format=torch.channels_last)
-    optimiser = make_optimiser(net, rate=plan.rate, decay=plan.decay)
+    optimiser = make_optimiser(net, rate=plan.rate, decay=plan.decay, head_rate=plan.head_rate)
     mean = RunningMean(net, decay=plan.ema)
     step, best = 0, -1.0
     if resumed is not None:
@@ -134,6 +136,7 @@ def train(
             "step": step,
             "best": best,
             "classes": list(recipe.classes),
+            "folded": net.folded,
             "name": recipe.name,
             "recipe_sha256": recipe.sha256,
         }
@@ -156,7 +159,7 @@ def train(
         while step < plan.steps:
             rate = learning_rate(step, plan.steps, plan.warmup, plan.rate, plan.last)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
             optimiser.zero_grad(set_to_none=True)
             for _ in range(accumulate):
                 pictures, targets, size = next(batches)
@@ -259,11 +262,17 @@ def freeze(net: RoadNet, names: Sequence[str]) -> None:
         parts[name].eval().requires_grad_(False)
 
 
-def make_optimiser(net: RoadNet, *, rate: float, decay: float) -> torch.optim.AdamW:
+def make_optimiser(
+    net: RoadNet, *, rate: float, decay: float, head_rate: float = 1.0
+) -> torch.optim.AdamW:
     """AdamW; no decay on normalisations and biases."""
-    heavy = [p for p in net.parameters() if p.ndim > 1]
-    light = [p for p in net.parameters() if p.ndim <= 1]
-    groups = [{"params": heavy, "weight_decay": decay}, {"params": light, "weight_decay": 0.0}]
+    groups = []
+    for is_head, factor in ((False, 1.0), (True, head_rate)):
+        mine = [p for n, p in net.named_parameters() if n.startswith("heads.") == is_head]
+        heavy = [p for p in mine if p.ndim > 1]
+        light = [p for p in mine if p.ndim <= 1]
+        groups.append({"params": heavy, "weight_decay": decay, "factor": factor})
+        groups.append({"params": light, "weight_decay": 0.0, "factor": factor})
     return torch.optim.AdamW(groups, lr=rate)
 
 
@@ -271,12 +280,15 @@ def start_from(net: RoadNet, path: str, classes: Sequence[str], loader: Loader) 
     """Weights of the public YOLOX-nano file or of a checkpoint of ours."""
     if path.endswith(".onnx"):
         load_yolox(net, path, classes)
+        # With real statistics the normalisations can go on learning.
         batches = [loader.batch(number)[0].float() for number in range(8)]
         restore_normalisation(net, batches)
         return
     content = checkpoint.load(path)
     if content["classes"] != list(classes):
         raise ConfigError(f"{path}: has classes {content['classes']}, but the recipe {list(classes)}")
+    if content["folded"]:
+        net.fold()
     try:
         net.load_state_dict(content["mean"])
     except RuntimeError as error:

@@ -52,6 +52,13 @@ def write_data(folder: Path, pictures: int = 16) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Networks this small are slower on several threads."""
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def rectangles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny data set's folder."""

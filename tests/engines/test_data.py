@@ -88,7 +88,7 @@ def test_empty_selection_and_unknown_source_are_errors(rectangles: Path) -> None
     samples = load_coco(rectangles, ROAD_CLASSES)
     with pytest.raises(ConfigError, match="split 'test' of rectangles has no pictures"):
         select(samples, split="test", sources=["rectangles"], where="recipe")
-    with pytest.raises(ConfigError, match="recipe: .*circles"):
+    with pytest.raises(ConfigError, match=r"recipe: .*circles"):
         select(samples, split="train", sources=["circles"], where="recipe")
 
 
