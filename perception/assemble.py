@@ -10,7 +10,7 @@ from perception.config import DEFAULT, Config, load_config
 from perception.registry import construct
 from perception.runner import Run
 from perception.sinks import Sink
-from perception.sources import Source, open_source
+from perception.sources import LiveOptions, Source, open_source
 
 __all__ = ["open", "open_run"]
 
@@ -27,11 +27,14 @@ def open(
     min_score: float | None = None,
     track: bool = True,
     fps: float | None = None,
+    live: LiveOptions | None = None,
+    max_age_s: float | None = None,
 ) -> Run:
     """Open a source and run a pipeline over it; iterate the run for results.
 
     Args:
-        source: a video file, a picture, a folder or glob of pictures, or a list of pictures.
+        source: a video file, a picture, a folder or glob of pictures, a list of pictures, a camera (0,
+            /dev/video0, csi://0), the address of a stream, or "-" for standard input.
         config: name of an installed configuration, path of a TOML file, or a `Config`.
         output: overlay video to write (.mp4, .mkv, .mov), or a folder when the source is pictures.
         jsonl: record to write, one JSON object a line; "-" is standard output.
@@ -41,6 +44,8 @@ def open(
         min_score: score limit of every detector.
         track: False leaves out the trackers.
         fps: makes a folder of pictures a sequence at this rate.
+        live: of cameras and streams: reconnecting, camera mode; its `live` plays a file as a camera would.
+        max_age_s: frames of a live source that are older when their turn comes are skipped.
 
     Raises:
         InputError: the source cannot be read, or an output not be written.
@@ -49,7 +54,7 @@ def open(
     """
     if not isinstance(config, Config):
         config = load_config(config)
-    opened = open_source(source, fps=fps)
+    opened = open_source(source, fps=fps, options=live)
     try:
         is_video = opened.info.kind == "video"
         config = config.changed(
@@ -59,7 +64,7 @@ def open(
             family=family,
             track=track and (is_video or fps is not None),
         )
-        return open_run(opened, config, output=output, jsonl=jsonl)
+        return open_run(opened, config, output=output, jsonl=jsonl, max_age_s=max_age_s)
     except BaseException:
         opened.close()
         raise
@@ -71,6 +76,7 @@ def open_run(
     *,
     output: str | Path | None = None,
     jsonl: str | Path | None = None,
+    max_age_s: float | None = None,
 ) -> Run:
     """A run over an open source, with the outputs named by path."""
     inputs = () if source.info.path is None else (source.info.path,)
@@ -88,7 +94,7 @@ def open_run(
                 if hasattr(stage, "engine")
             }
             sinks.append(JsonLinesSink(jsonl, engines=engines, inputs=inputs))
-        return Run(source, pipeline, sinks)
+        return Run(source, pipeline, sinks, max_age_s=max_age_s)
     except BaseException:
         pipeline.close()
         raise

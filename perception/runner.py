@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any, Generic, TypeVar
@@ -24,7 +24,7 @@ from perception.errors import PerceptionError, RunError, SinkError, SourceError
 from perception.pipeline import Pipeline
 from perception.sinks import Sink
 from perception.sources import Source, SourceInfo
-from perception.types import Frame, FrameResult
+from perception.types import Event, Frame, FrameResult
 
 T = TypeVar("T")
 WAITING_FRAMES = 3
@@ -115,6 +115,7 @@ class Ledger:
         decoded: handed over by the source.
         corrupt: damaged and skipped by the decoder.
         dropped: by the freshness policy of a live source.
+        stale: older than the run's age limit when their turn came, and skipped.
         unprocessed: decoded, but the run was stopped before their turn.
         inferred: went through the pipeline.
         written: results that every sink has taken; equals `inferred` when there is no sink.
@@ -124,19 +125,18 @@ class Ledger:
     decoded: int = 0
     corrupt: int = 0
     dropped: int = 0
+    stale: int = 0
     unprocessed: int = 0
     inferred: int = 0
     written: int = 0
 
     @property
     def adds_up(self) -> bool:
-        return self.decoded == self.inferred + self.dropped + self.unprocessed and (
-            self.inferred == self.written
-        )
+        gone = self.dropped + self.stale + self.unprocessed
+        return self.decoded == self.inferred + gone and self.inferred == self.written
 
     def as_dict(self) -> dict[str, int | bool | None]:
-        names = ("claimed", "decoded", "corrupt", "dropped", "unprocessed", "inferred", "written")
-        return {name: getattr(self, name) for name in names} | {"adds_up": self.adds_up}
+        return asdict(self) | {"adds_up": self.adds_up}
 
 
 @dataclass(slots=True)
@@ -220,10 +220,19 @@ class Run:
         source: where frames come from; closed by the run.
         pipeline: closed by the run.
         sinks: opened with the source's info, closed by the run.
+        max_age_s: frames older than this when their turn comes are skipped and counted as stale.
     """
 
-    def __init__(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink] = ()) -> None:
+    def __init__(
+        self,
+        source: Source,
+        pipeline: Pipeline,
+        sinks: Sequence[Sink] = (),
+        *,
+        max_age_s: float | None = None,
+    ) -> None:
         self.source = source
+        self.max_age_s = max_age_s
         self.pipeline = pipeline
         self.sinks = tuple(sinks)
         self.report = Report(source=source.info.name)
@@ -296,9 +305,15 @@ class Run:
 
     def _process(self) -> Iterator[FrameResult]:
         ledger = self.report.ledger
+        # A live source tells what happened to its connection; a file has nothing to tell.
+        news: Callable[[], list[Event]] = getattr(self.source, "take_events", list)
         for frame in self._frames:
+            if self.max_age_s is not None and monotonic() - frame.arrived > self.max_age_s:
+                ledger.stale += 1
+                continue
             try:
                 result = self.pipeline(frame)
+                result.events[:0] = news()
             except BaseException:
                 ledger.unprocessed += 1
                 raise

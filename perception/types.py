@@ -88,6 +88,7 @@ class Frame:
         arrived: monotonic seconds at which the frame was handed over by its source.
         stream: number of the stream in a run with several sources.
         path: the picture's path when the source is pictures, else None.
+        wall: Unix seconds at which the frame of a live source arrived; None for recordings.
     """
 
     __slots__ = (
@@ -100,6 +101,7 @@ class Frame:
         "pts",
         "stream",
         "time_base",
+        "wall",
     )
 
     def __init__(
@@ -114,6 +116,7 @@ class Frame:
         arrived: float = 0.0,
         stream: int = 0,
         path: str | None = None,
+        wall: float | None = None,
     ) -> None:
         if (image is None) == (planes is None):
             raise ValueError("Frame must be given exactly one of image and planes")
@@ -135,6 +138,7 @@ class Frame:
         self.arrived = arrived
         self.stream = stream
         self.path = path
+        self.wall = wall
 
     @property
     def image(self) -> U8:

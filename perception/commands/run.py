@@ -13,10 +13,12 @@ from types import FrameType
 from typing import TextIO
 
 from perception.assemble import open as open_run
+from perception.commands.live import configure_live, live_options
 from perception.config import DEFAULT
 from perception.errors import InputError, PerceptionError, RequestError
 from perception.progress import Progress, clock
 from perception.runner import Report, Run
+from perception.sources import is_live
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .flv .wmv .3gp .gif .h264 .hevc".split()
@@ -31,7 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "source",
         nargs="+",
         metavar="SOURCE",
-        help="video files, or a folder, glob or list of pictures",
+        help="video files, a folder, glob or list of pictures, a camera (0, /dev/video0, csi://0), "
+        "a stream (rtsp:// http:// tcp:// udp://), or - for standard input",
     )
     add(
         "-c",
@@ -61,12 +64,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--family", help="what an ONNX file without a card is: yolox")
     add("--fps", type=float, help="take a folder of pictures as a sequence at this rate")
     add("--no-progress", action="store_true", help="no progress line")
+    configure_live(parser)
 
 
 def call(options: argparse.Namespace) -> int:
     """Run every source in turn; the worst exit status wins."""
     jobs = _jobs(options.source)
     several = len(jobs) > 1
+    if several and (options.live or any(isinstance(job, str) for job in jobs)):
+        raise RequestError("live sources run one to a command; start one command for each")
     # With the record on standard output, everything said to people goes to standard error.
     out = sys.stderr if options.jsonl == "-" else sys.stdout
     status = 0
@@ -85,7 +91,7 @@ def call(options: argparse.Namespace) -> int:
 
 
 def _run_one(
-    source: Path | list[str], options: argparse.Namespace, *, several: bool, out: TextIO
+    source: Path | str | list[str], options: argparse.Namespace, *, several: bool, out: TextIO
 ) -> int:
     output = _destination(options.output, source, ".mp4", several)
     jsonl = _destination(options.jsonl, source, ".jsonl", several)
@@ -100,6 +106,8 @@ def _run_one(
         min_score=options.min_score,
         track=not options.no_track,
         fps=options.fps,
+        live=live_options(options),
+        max_age_s=options.max_age,
     )
     progress = Progress(
         run.info.name, run.info.frames, enabled=False if options.no_progress else None
@@ -116,13 +124,15 @@ def _run_one(
     return 0 if run.report.ledger.adds_up else 1
 
 
-def _jobs(words: list[str]) -> list[Path | list[str]]:
-    """One entry per run: a path each, but pictures named one by one belong together."""
-    jobs: list[Path | list[str]] = []
+def _jobs(words: list[str]) -> list[Path | str | list[str]]:
+    """One entry per run: a path or an address each, but pictures named one by one belong together."""
+    jobs: list[Path | str | list[str]] = []
     pictures: list[str] = []
     for word in words:
         path = Path(word)
-        if path.is_dir():
+        if is_live(word):
+            jobs.append(word)
+        elif path.is_dir():
             videos = sorted(
                 p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES - {".gif"}
             )
@@ -135,10 +145,10 @@ def _jobs(words: list[str]) -> list[Path | list[str]]:
 
 
 def _destination(
-    wish: str | None, source: Path | list[str], suffix: str, several: bool
+    wish: str | None, source: Path | str | list[str], suffix: str, several: bool
 ) -> str | None:
     """Where an output goes: as asked, or inside the folder that was asked for several sources."""
-    if wish is None or wish == "-" or not several or isinstance(source, list):
+    if wish is None or wish == "-" or not several or not isinstance(source, Path):
         return wish
     folder = Path(wish)
     if folder.suffix in (".mp4", ".mkv", ".mov", ".jsonl"):
@@ -182,7 +192,7 @@ def summary(run: Run, *, output: str | None, jsonl: str | None) -> str:
     counts = (
         f"  {ledger.decoded} {kind} decoded, {ledger.inferred} inferred, {ledger.written} written"
     )
-    for name in ("corrupt", "dropped", "unprocessed"):
+    for name in ("corrupt", "dropped", "stale", "unprocessed"):
         if getattr(ledger, name):
             counts += f", {getattr(ledger, name)} {name}"
     lines.append(

@@ -5,18 +5,20 @@ First line: schema, source, size and engines. Then one line per frame. Last line
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from perception.errors import InputError, SinkError
 from perception.sinks import check_output
 from perception.sources import SourceInfo
-from perception.types import FrameResult
+from perception.types import F32, FrameResult
 
 SCHEMA = "perception/1"
 
@@ -45,16 +47,17 @@ class JsonLinesSink:
     ) -> None:
         self.path = str(path)
         self.engines = dict(engines or {})
-        self._file: TextIO | None = None
+        self._file: BinaryIO | None = None
+        self._whole = 0
         if self.path != "-":
             check_output(self.path, inputs=inputs)
 
     def open(self, info: SourceInfo, *, engines: dict[str, Any] | None = None) -> None:
         if self.path == "-":
-            self._file = sys.stdout
+            self._file = sys.stdout.buffer
         else:
             try:
-                self._file = open(self.path, "w", encoding="utf-8")  # noqa: SIM115
+                self._file = open(self.path, "wb")  # noqa: SIM115
             except OSError as error:
                 raise InputError(f"{self.path}: cannot be written ({error.strerror})") from error
         self._line(
@@ -82,7 +85,7 @@ class JsonLinesSink:
     def close(self) -> None:
         """Idempotent."""
         file, self._file = self._file, None
-        if file is None or file is sys.stdout:
+        if file is None or self.path == "-":
             return
         try:
             file.close()
@@ -102,8 +105,10 @@ class JsonLinesSink:
             except (TypeError, ValueError):
                 # Something a stage put in: numpy scalars, NaN, a path. Rare, so tried only now.
                 text = json.dumps(plain(value), allow_nan=False, ensure_ascii=False)
-            self._file.write(text + "\n")
+            line = (text + "\n").encode(errors="backslashreplace")
+            self._file.write(line)
             self._file.flush()
+            self._whole += len(line)
         except OSError as error:
             self._abandon()
             raise SinkError(
@@ -111,13 +116,14 @@ class JsonLinesSink:
             ) from error
 
     def _abandon(self) -> None:
-        # Closing would try to write the rest once more and fail again.
+        """Leave the whole lines."""
         file, self._file = self._file, None
-        if file is not None and file is not sys.stdout:
-            try:
-                file.close()
-            except OSError:
-                return
+        if file is None or self.path == "-":
+            return
+        # Closing writes the rest once more and fails once more.
+        with contextlib.suppress(OSError):
+            file.close()
+        os.truncate(self.path, self._whole)
 
 
 def record(result: FrameResult) -> dict[str, Any]:
@@ -143,14 +149,23 @@ def record(result: FrameResult) -> dict[str, Any]:
             {
                 "side": lane.side,
                 "score": round(float(lane.score), 4),
-                "points": np.round(lane.points.astype(np.float64), 1).tolist(),
+                "points": _points(lane.points),
             }
             for lane in result.lanes.lines
         ]
+        lanes += [
+            {"side": 0, "score": 1.0, "points": _points(outline), "kind": "drivable"}
+            for outline in result.lanes.drivable
+        ]
+    # Of a live source: when the frame came, and how old it was when its result was ready.
+    live = {}
+    if frame.wall is not None:
+        live = {"wall": round(frame.wall, 3), "age_ms": round(result.latency * 1000, 1)}
     return {
         "frame": frame.index,
         "time": round(frame.time, 6),
         "pts": frame.pts,
+        **live,
         "stream": frame.stream,
         "path": frame.path,
         "objects": objects,
@@ -166,6 +181,11 @@ def record(result: FrameResult) -> dict[str, Any]:
         ],
         "timings_ms": {name: round(seconds * 1000, 3) for name, seconds in result.timings.items()},
     }
+
+
+def _points(points: F32) -> list[list[float]]:
+    rounded: list[list[float]] = np.round(points.astype(np.float64), 1).tolist()
+    return rounded
 
 
 def plain(value: Any) -> Any:

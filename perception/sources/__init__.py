@@ -86,6 +86,26 @@ class SourceInfo:
     end_pts: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """What is asked of a live source.
+
+    Attributes:
+        live: the newest frame matters most: play a file as a camera would, drop waiting frames of a pipe.
+        reconnect_for_s: give up a lost connection after so long; None never does.
+        open_timeout_s, read_timeout_s: no answer, or no picture, for so long is no connection.
+        transport: of RTSP: "tcp" or "udp".
+        camera_mode: as "1280x720@30/mjpeg"; None leaves it to the driver.
+    """
+
+    live: bool = False
+    reconnect_for_s: float | None = None
+    open_timeout_s: float = 5.0
+    read_timeout_s: float = 3.0
+    transport: str = "tcp"
+    camera_mode: str | None = None
+
+
 class Source(Protocol):
     """Frames of one stream, in order.
 
@@ -120,14 +140,20 @@ class Source(Protocol):
 
 
 def open_source(
-    source: str | Path | Sequence[str | Path], *, fps: float | None = None, stream: int = 0
+    source: str | Path | Sequence[str | Path],
+    *,
+    fps: float | None = None,
+    stream: int = 0,
+    options: LiveOptions | None = None,
 ) -> Source:
     """Open whatever `source` names.
 
     Args:
-        source: a video file, a picture, a folder or glob of pictures, or a list of pictures.
+        source: a video file, a picture, a folder or glob of pictures, a list of pictures, a camera (0,
+            /dev/video0, csi://0), the address of a stream, or "-" for standard input.
         fps: makes pictures a sequence of so many frames a second, instead of each on its own.
         stream: number of this source in a run with several.
+        options: of live sources.
 
     Raises:
         InputError: it does not exist or cannot be read; says why and what to do.
@@ -136,6 +162,9 @@ def open_source(
     if not isinstance(source, (str, Path)):
         return _pictures([_existing_picture(Path(path)) for path in source], None, fps, stream)
     text = str(source)
+    options = options or LiveOptions()
+    if isinstance(source, str) and is_live(text):
+        return _live(text, fps, stream, options)
     path = Path(text).expanduser()
     if path.is_dir() or (path.exists() and path.suffix.lower() in PICTURE_SUFFIXES):
         return _pictures([path], text, fps, stream)
@@ -144,7 +173,12 @@ def open_source(
             raise RequestError(f"{text}: fps is for pictures; a video file carries its own times")
         from perception.sources.file import FileSource
 
-        return FileSource(path, stream=stream)
+        opened = FileSource(path, stream=stream)
+        if not options.live:
+            return opened
+        from perception.sources.replay import ReplaySource
+
+        return ReplaySource(opened)
     if glob.has_magic(text):
         found = [Path(name) for name in glob.glob(str(path), recursive=True)]
         pictures = [
@@ -158,12 +192,26 @@ def open_source(
                 f"{text}: {what}; a glob is for pictures, videos are given by their own paths"
             )
         return _pictures(pictures, text, fps, stream)
-    if text == "-" or "://" in text or text.isdigit() or text.startswith("/dev/video"):
-        raise RequestError(
-            f"{text}: live sources are not supported yet; give a video file, a picture, "
-            "or a folder or glob of pictures"
-        )
     raise InputError(f"{text}: no such file or folder; check the path")
+
+
+def is_live(text: str) -> bool:
+    """Whether this names a camera, a stream or standard input, and not a file."""
+    if text == "-" or "://" in text or text.startswith("/dev/video"):
+        return True
+    return text.isdigit() and not Path(text).exists()
+
+
+def _live(text: str, fps: float | None, stream: int, options: LiveOptions) -> Source:
+    if fps is not None:
+        raise RequestError("fps is for pictures; a live source has its own pace (--camera-mode @RATE asks for one)")
+    if text.isdigit() or text.startswith(("/dev/", "csi://", "gst://")):
+        from perception.sources.camera import open_camera
+
+        return open_camera(text, options=options, stream=stream)
+    from perception.sources.network import open_stream
+
+    return open_stream(text, options=options, stream=stream)
 
 
 def _existing_picture(path: Path) -> Path:
