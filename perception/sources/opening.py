@@ -84,13 +84,18 @@ def _has_index(path: Path) -> bool:
     return False
 
 
+def _is_attached_picture(stream: Any) -> bool:
+    # An enum.Flag in PyAV 16, an enum.IntFlag later: both have the number as their value.
+    return bool(stream.disposition.value & ATTACHED_PICTURE)
+
+
 def video_stream(container: av.container.InputContainer, path: Path) -> av.video.stream.VideoStream:
     """The first video stream that is not a cover picture, ready to decode on all cores.
 
     Raises:
         InputError: there is none, or no decoder for it.
     """
-    streams = [s for s in container.streams.video if not int(s.disposition) & ATTACHED_PICTURE]
+    streams = [s for s in container.streams.video if not _is_attached_picture(s)]
     if not streams:
         what = " and ".join(sorted({stream.type for stream in container.streams}))
         only = f"only {what}" if what else "nothing that can be played"

@@ -199,9 +199,10 @@ def started(words: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(path: Path, size: int, timeout_s: float = 60) -> None:
+def wait_for(process: subprocess.Popen[str], path: Path, size: int, timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not (path.exists() and path.stat().st_size > size):
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, f"{path.name} does not grow"
         time.sleep(0.05)
 
@@ -215,7 +216,7 @@ def test_a_signal_ends_a_run_with_complete_outputs(
     process = started(
         [str(clip), "--engine", str(bright_engine), "-o", str(overlay), "--jsonl", str(record)]
     )
-    wait_for(record, 20_000)
+    wait_for(process, record, 20_000)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -233,7 +234,7 @@ def test_a_killed_run_leaves_playable_outputs(bright_engine: Path, tmp_path: Pat
     process = started(
         [str(clip), "--engine", str(bright_engine), "-o", str(overlay), "--jsonl", str(record)]
     )
-    wait_for(overlay, 20_000)
+    wait_for(process, overlay, 20_000)
     process.kill()
     process.communicate(timeout=60)
     with av.open(str(overlay)) as container:
