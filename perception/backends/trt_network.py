@@ -35,6 +35,10 @@ class BuildProgress:
     share: float | None
     elapsed_s: float
 
+    def __str__(self) -> str:
+        done = "" if self.share is None else f", {self.share:.0%}"
+        return f"{self.phase}{done}, {self.elapsed_s:.0f} s"
+
 
 def build_plan(
     api: Api,
@@ -270,7 +274,7 @@ def _monitor(api: Api, watch: _Watch) -> Any:
     trt = api.trt
     if api.major >= 10:
 
-        class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
             def __init__(self) -> None:
                 trt.IProgressMonitor.__init__(self)
 

@@ -172,6 +172,6 @@ def tiny(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_tiny(tmp_path: Path) -> Callable[..., Path]:
-    """`write_tiny` under a name: make_tiny("other", dynamic=False)."""
+    """`write_tiny` by name, as in make_tiny("other", dynamic=False)."""
     pytest.importorskip("onnx")
     return lambda name, **options: write_tiny(tmp_path / f"{name}.onnx", **options)

@@ -96,6 +96,8 @@ def make(version: str, state: State) -> ModuleType:
 
     def dtype_of(elem_type: int) -> Any:
         np_type = np.dtype(helper.tensor_dtype_to_np_dtype(elem_type))
+        if np_type == np.int64 and "INT64" not in real["DataType"]:
+            np_type = np.dtype(np.int32)  # what TensorRT 8 makes of it
         return kinds["DataType"][next(name for name, have in DTYPES.items() if np.dtype(have) == np_type)]
 
     class ILogger:

@@ -59,7 +59,8 @@ def test_the_same_results_pass_with_zeros(tiny: Path) -> None:
 
     assert result.passed and result.cosine == pytest.approx(1)
     assert (result.detections, result.missed, result.ap_points) == (2, 0, pytest.approx(0))
-    assert (result.max_box_px, result.max_score, result.max_raw) == (0, 0, 0)
+    assert (result.box_px, result.score, result.max_box_px, result.max_score) == (0, 0, 0, 0)
+    assert result.max_raw == 0
     assert "2 detections, 0 missed" in result.text and "1 pictures" in result.text
 
 
@@ -91,10 +92,29 @@ def test_int8_is_judged_by_ap_only(tiny: Path) -> None:
     assert report(tiny, found((10, 0.9, 0)), found((14, 0.6, 0)), "int8").passed
 
 
-def test_detections_at_the_edge_of_being_one_do_not_count_as_missed(tiny: Path) -> None:
-    result = report(tiny, found((10, 0.9, 0), (40, 0.2, 0)), found((10, 0.9, 0)))
+@pytest.mark.parametrize("there", [True, False])
+def test_weak_detections_count_neither_for_nor_against(tiny: Path, there: bool) -> None:
+    weak = [(40.0, 0.2, 0)]
+    have = found((10, 0.9, 0), *(weak if there else []))
+    result = report(tiny, found((10, 0.9, 0), *weak), have)
 
-    assert result.missed == 0 and result.ap_points == pytest.approx(50)
+    assert result.passed and result.missed == 0 and result.ap_points == pytest.approx(0)
+    assert result.detections == 1
+
+
+def test_detections_that_are_not_there_cost_precision(tiny: Path) -> None:
+    result = report(tiny, found((10, 0.5, 0)), found((10, 0.5, 0), (50, 0.9, 0)))
+
+    assert not result.passed and result.ap_points == pytest.approx(50)
+
+
+@pytest.mark.parametrize(("moved", "passed"), [(4, True), (5, False)])
+def test_one_in_fifty_may_differ_by_more(tiny: Path, moved: int, passed: bool) -> None:
+    want = [(30.0 * i, 0.9, 0) for i in range(200)]
+    have = [(30.0 * i + (3 if i < moved else 0), 0.9, 0) for i in range(200)]
+    result = report(tiny, found(*want), found(*have))
+
+    assert result.passed is passed and result.max_box_px == 3
 
 
 def test_nothing_found_says_so_and_raw_outputs_decide(tiny: Path) -> None:

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from perception.backends.trt_cuda import Cuda, Stream, compile_to_cubin
-from perception.backends.trt_preprocess import KERNEL, PICTURE, SOURCE, DevicePreprocessor, to_bgr_matrix
+from perception.backends.trt_preprocess import (
+    KERNEL,
+    PICTURE,
+    SOURCE,
+    DevicePreprocessor,
+    to_bgr_matrix,
+)
 from perception.card import InputSpec
 from perception.colour import LUMA_WEIGHTS, bgr_to_planes, planes_to_bgr
 from perception.errors import EngineError
