@@ -28,7 +28,7 @@ def smooth(points: F32, rounds: int = 2) -> F32:
         a, b = points[:-1], points[1:]
         inner = np.empty((2 * len(a), 2), np.float32)
         inner[0::2], inner[1::2] = 0.75 * a + 0.25 * b, 0.25 * a + 0.75 * b
-        points = np.concatenate([points[:1], inner[1:-1], points[-1:]])
+        points = np.concatenate([points[:1], inner, points[-1:]])
     return np.asarray(points, np.float32)
 
 
