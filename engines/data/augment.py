@@ -20,7 +20,7 @@ from engines.nets.loss import Target
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 PAD = 114
-MIN_SIDE = 3.0  # pixels; a smaller box is nothing to learn from
+MIN_SIDE = 4.0  # pixels; a smaller box is nothing to learn from
 MIN_VISIBLE = 0.35  # share of a box inside the picture; below it, the place is ignored
 
 

@@ -20,6 +20,9 @@ from engines.data.classes import known_classes, meaning
 from perception.errors import ConfigError, InputError, unknown
 from perception.geometry import iou
 
+# An object of which less than this share can be seen (where the labels say so) is not asked for.
+MIN_VISIBILITY = 0.3
+
 F32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
@@ -88,7 +91,7 @@ def load_coco(
         for our in meaning(name):
             if our not in classes:
                 raise InputError(f"{path}: {unknown('class', name, classes)}")
-    boxes: dict[int, list[tuple[list[float], str]]] = {}
+    boxes: dict[int, list[tuple[list[float], str, bool]]] = {}
     images = _entries(content, "images", path)
     sizes = {entry.get("id"): (entry.get("width"), entry.get("height")) for entry in images}
     for entry in _entries(content, "annotations", path):
@@ -105,17 +108,20 @@ def load_coco(
             raise InputError(
                 f"{path}: {where}: bbox must be x, y, width > 0, height > 0, but is {box}"
             )
-        boxes.setdefault(picture, []).append((box, names[category]))
+        hidden = entry.get("visibility", 1.0) < MIN_VISIBILITY
+        boxes.setdefault(picture, []).append((box, names[category], hidden))
     samples = []
     for entry in images:
         where = f"images, id {entry.get('id')}"
         file_name = _value(entry, "file_name", path, where)
         mine = [item for item in boxes.get(entry["id"], []) if meaning(item[1])]
-        xywh = np.array([box for box, _ in mine], np.float32).reshape(-1, 4)
+        xywh = np.array([box for box, _, _ in mine], np.float32).reshape(-1, 4)
+        xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
         allowed = np.zeros((len(mine), len(classes)), bool)
-        for row, (_, label) in enumerate(mine):
+        for row, (_, label, _) in enumerate(mine):
             for our in meaning(label):
                 allowed[row, list(classes).index(our)] = True
+        hidden = np.array([item[2] for item in mine], bool)
         labelled = entry.get("labelled", list(names.values()))
         samples.append(
             Sample(
@@ -124,12 +130,12 @@ def load_coco(
                 source=entry.get("source", source or path.parent.name),
                 group=str(entry.get("group", file_name)),
                 split=entry.get("split", "train"),
-                xyxy=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
-                allowed=allowed,
+                xyxy=xyxy[~hidden],
+                allowed=allowed[~hidden],
                 known=known_classes(labelled, classes),
-                ignore=np.zeros((0, 4), np.float32),
-                ignore_classes=np.zeros((0, len(classes)), bool),
-                labels=tuple(label for _, label in mine),
+                ignore=xyxy[hidden],
+                ignore_classes=allowed[hidden],
+                labels=tuple(label for _, label, hide in mine if not hide),
             )
         )
     return samples
