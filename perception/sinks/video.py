@@ -26,8 +26,12 @@ log = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # Fragments while recording, so that a killed run leaves a playable file, and one regular index at a clean
-# end. The moov waits for the first fragment: it then knows where the tracks begin.
-FRAGMENTS = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "500000"}
+# end. The moov waits for the first fragment: it then knows where the tracks begin. FFmpeg before 8.1
+# writes that index with wrong offsets when the moov waits, so there the file stays fragmented.
+STAYS_FRAGMENTED = "frag_keyframe+delay_moov"
+REGULAR_AT_END = "hybrid_fragmented+delay_moov"
+MOVFLAGS = REGULAR_AT_END if av.library_versions["libavformat"] >= (62, 12) else STAYS_FRAGMENTED
+FRAGMENTS = {"movflags": MOVFLAGS, "frag_duration": "500000"}
 CLUSTERS = {"cluster_time_limit": "500", "avoid_negative_ts": "disabled"}
 # libx264 settings between its presets "superfast" and "veryfast": the size of the latter for two thirds of
 # its processor time. No B-frames: decoding order is showing order, and no time stamp needs a shift.
@@ -188,7 +192,7 @@ class VideoSink:
             self._say(f"{start}; Matroska cannot, so pictures and sound are moved to start at 0")
         else:
             # A regular index would hide these frames behind an edit list; fragments keep them.
-            self._container.container_options["movflags"] = "frag_keyframe+delay_moov"
+            self._container.container_options["movflags"] = STAYS_FRAGMENTED
             self._say(f"{start}; to keep these frames the output stays fragmented")
 
     def finish(self, report: dict[str, Any]) -> None:
