@@ -99,7 +99,10 @@ def clip(
     defaults = {"libx264": {"preset": "ultrafast", "g": "12", "threads": "1"}}.get(codec, {})
     video.codec_context.options = {**defaults, **dict(codec_options)}
     if codec == "libx265":
-        video.codec_context.options = {"preset": "ultrafast", "x265-params": "log-level=none:pools=1"}
+        video.codec_context.options = {
+            "preset": "ultrafast",
+            "x265-params": "log-level=none:pools=1",
+        }
     if colour is not None:
         context = video.codec_context
         context.color_primaries, context.color_trc, context.colorspace, context.color_range = colour
@@ -110,7 +113,9 @@ def clip(
     sounds = [_Sound(output, name, pitch) for pitch, name in enumerate(audio)]
     side = _SideTracks(output, subtitles=subtitles, data=data)
     for number, at in enumerate(pts):
-        frame = av.VideoFrame.from_ndarray(picture(number, size), "rgb24").reformat(format=pixel_format)
+        frame = av.VideoFrame.from_ndarray(picture(number, size), "rgb24").reformat(
+            format=pixel_format
+        )
         frame.pts, frame.time_base = at, time_base
         for sound in sounds:
             sound.fill(output, at * time_base)

@@ -1,3 +1,6 @@
+import av
+import av.video.reformatter
+import cv2
 import numpy as np
 import pytest
 
@@ -7,8 +10,22 @@ from perception.types import Planes
 MATRICES = [(matrix, full) for matrix in ("bt601", "bt709", "bt2020") for full in (False, True)]
 # BT.601-7 and BT.709-6: 75 % colour bars as stored, 8 bit limited range (yellow, cyan, green, magenta, red, blue).
 BARS_BGR = [(0, 191, 191), (191, 191, 0), (0, 191, 0), (191, 0, 191), (0, 0, 191), (191, 0, 0)]
-BARS_601 = [(162, 44, 142), (131, 156, 44), (112, 72, 58), (84, 184, 198), (65, 100, 212), (35, 212, 114)]
-BARS_709 = [(168, 44, 136), (145, 147, 44), (133, 63, 52), (63, 193, 204), (51, 109, 212), (28, 212, 120)]
+BARS_601 = [
+    (162, 44, 142),
+    (131, 156, 44),
+    (112, 72, 58),
+    (84, 184, 198),
+    (65, 100, 212),
+    (35, 212, 114),
+]
+BARS_709 = [
+    (168, 44, 136),
+    (145, 147, 44),
+    (133, 63, 52),
+    (63, 193, 204),
+    (51, 109, 212),
+    (28, 212, 120),
+]
 
 
 def flat(y: int, u: int, v: int, matrix: str, full_range: bool, size=(8, 6)) -> Planes:
@@ -59,7 +76,6 @@ def test_a_smooth_picture_survives_the_way_there_and_back(matrix, full_range, si
 
 @pytest.mark.parametrize(("matrix", "full_range"), MATRICES)
 def test_conversion_agrees_with_libswscale(matrix, full_range):
-    av = pytest.importorskip("av")
     planes = bgr_to_planes(smooth((96, 64)), matrix=matrix, full_range=full_range)
     frame = av.VideoFrame(96, 64, "yuv420p")
     for plane, values in zip(frame.planes, (planes.y, planes.u, planes.v), strict=True):
@@ -82,12 +98,13 @@ def test_conversion_agrees_with_libswscale(matrix, full_range):
 
 @pytest.mark.parametrize("size", [(48, 32), (60, 40), (24, 16), (150, 100), (41, 17)])
 def test_resizing_planes_first_gives_the_picture_one_gets_by_resizing_it_last(size):
-    cv2 = pytest.importorskip("cv2")
     image = smooth((96, 64))
     planes = bgr_to_planes(image)
     found = planes_to_bgr_resized(planes, size)
     assert found.shape == (size[1], size[0], 3)
-    wanted = cv2.resize(image, size, interpolation=cv2.INTER_AREA if size[0] < 96 else cv2.INTER_LINEAR)
+    wanted = cv2.resize(
+        image, size, interpolation=cv2.INTER_AREA if size[0] < 96 else cv2.INTER_LINEAR
+    )
     assert np.abs(found.astype(int) - wanted).mean() < 3
 
 
