@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from perception.card import EngineCard
+from perception.card import EngineCard, InputSpec
 from perception.errors import InputError, RequestError, unknown
+
+if TYPE_CHECKING:
+    from perception.preprocess import Mapping as PixelMapping
+    from perception.types import Frame
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +54,21 @@ class Engine(Protocol):
     def infer(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class FrameEngine(Engine, Protocol):
+    """An engine that prepares pictures itself, where they can be prepared faster than on the host."""
+
+    def infer_frames(
+        self, frames: Sequence[Frame], spec: InputSpec
+    ) -> tuple[dict[str, npt.NDArray[Any]], list[PixelMapping]]:
+        """Prepare a batch as `perception.preprocess.Preprocessor` does, for the first input, and run.
+
+        Returns:
+            The outputs, borrowed as from `infer`, and per frame where its pixels went.
+        """
+        ...
 
 
 def open_engine(

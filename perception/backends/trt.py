@@ -22,13 +22,15 @@ from perception.backends.trt_cuda import Cuda, Graph, Stream
 from perception.backends.trt_preprocess import DevicePreprocessor
 from perception.backends.trt_version import Api, load_api
 from perception.card import EngineCard, InputSpec
-from perception.errors import EngineError
+from perception.errors import EngineError, RequestError, unknown
 from perception.preprocess import Mapping as PixelMapping
+from perception.preprocess import Preprocessor
 from perception.types import Frame
 
 Shape = tuple[int, ...]
 # A graph is captured once a shape has come this often in a row: capturing costs several runs.
 RUNS_BEFORE_CAPTURE = 2
+PREPARE = ("auto", "gpu", "host")
 _log = logging.getLogger(__name__)
 
 
@@ -78,6 +80,8 @@ class TensorRTEngine:
             was built last for this file on this machine is used, whatever it was built for.
         build: build the plan if there is none; False makes that an error.
         graphs: capture CUDA graphs for shapes that repeat.
+        prepare: where `infer_frames` prepares pictures: "gpu", "host", or "auto": on the GPU where the
+            kernel can be compiled (NVRTC), else on the host with one log line.
         progress: see `perception.backends.trt_build.build`.
 
     Raises:
@@ -95,9 +99,12 @@ class TensorRTEngine:
         batch: int | None = None,
         build: bool = True,
         graphs: bool = True,
+        prepare: str = "auto",
         progress: Callable[..., None] | None = None,
     ) -> None:
         path = Path(path)
+        if prepare not in PREPARE:
+            raise RequestError(unknown("place to prepare pictures", prepare, PREPARE))
         api = load_api()
         plan, why = find_plan(path, api, precision=precision, size=size, batch=batch)
         if plan is None:
@@ -111,6 +118,7 @@ class TensorRTEngine:
             made = build_now(path, precision=precision, size=size, batch=batch or 1, progress=progress)
             plan = made.plan
         self._open(api, plan.path.parent, PlanCache(plan.path.parent).read(plan), path, graphs)
+        self._prepare = prepare
         self.plan: Plan | None = plan
         metadata = dict(plan.details.get("card", {}))
         self.card = EngineCard.from_metadata(metadata, where=str(path))
@@ -137,11 +145,13 @@ class TensorRTEngine:
         self.path = path
         self._api = api
         self._graphs = graphs
+        self._prepare = "auto"
         self._closed = False
         self.cuda = Cuda()
         self.gpu = self.cuda.gpu()
         self._stream = Stream(self.cuda)
         self._preprocessor: DevicePreprocessor | None = None
+        self._preparers: dict[tuple[InputSpec, tuple[int, int]], Preprocessor] = {}
         self._profiles: list[_Profile] = []
         self._tensors: dict[str, _Tensor] = {}
         self.native: Any = None
@@ -261,13 +271,40 @@ class TensorRTEngine:
         """
         self._open_or_raise()
         name = self.inputs[0].name
-        _, _, height, width = self._profiles[0].high[name]
-        profile = self._shaped({name: (len(frames), 3, height, width)}, "device")
-        if self._preprocessor is None:
-            self._preprocessor = DevicePreprocessor(self._stream, capability=self.gpu.capability)
-        target = self._tensors[name].device
-        mappings = self._preprocessor(frames, spec, (width, height), target)
+        shape = (len(frames), *self._profiles[0].high[name][1:])
+        size = (shape[3], shape[2])
+        preprocessor = self._device_preprocessor()
+        if preprocessor is None:
+            return self._infer_prepared_on_host(frames, spec, name, shape)
+        profile = self._shaped({name: shape}, "device")
+        mappings = preprocessor(frames, spec, size, self._tensors[name].device)
         return self._run(profile, lambda: self._enqueue(profile)), mappings
+
+    def _device_preprocessor(self) -> DevicePreprocessor | None:
+        """Compiled at first use; None where pictures are prepared on the host."""
+        if self._preprocessor is None and self._prepare != "host":
+            try:
+                self._preprocessor = DevicePreprocessor(self._stream, capability=self.gpu.capability)
+            except (EngineError, RuntimeError) as error:  # cuda-python raises without the NVRTC library
+                if self._prepare == "gpu":
+                    raise EngineError(f"pictures cannot be prepared on the GPU: {error}") from error
+                self._prepare = "host"
+                _log.warning("pictures are prepared on the CPU, not on the GPU: %s", error)
+        return self._preprocessor
+
+    def _infer_prepared_on_host(
+        self, frames: Sequence[Frame], spec: InputSpec, name: str, shape: Shape
+    ) -> tuple[dict[str, npt.NDArray[Any]], list[PixelMapping]]:
+        size = (shape[3], shape[2])
+        if (spec, size) not in self._preparers:
+            self._preparers[spec, size] = Preprocessor(spec, size=size)
+        batch = np.empty(shape, np.float32)
+        mappings = []
+        for number, frame in enumerate(frames):
+            tensor, mapping = self._preparers[spec, size](frame)
+            batch[number] = tensor[0]
+            mappings.append(mapping)
+        return self.infer({name: batch.astype(self._tensors[name].dtype, copy=False)}), mappings
 
     def _check(self, feeds: Mapping[str, npt.NDArray[Any]]) -> None:
         self._open_or_raise()

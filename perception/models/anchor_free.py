@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perception.backends import Engine
+from perception.backends import Engine, FrameEngine
 from perception.card import EngineCard, InputSpec
 from perception.errors import EngineError
 from perception.geometry import clip, nms
@@ -94,6 +94,7 @@ class AnchorFree:
         classes: Sequence[str] | None = None,
     ) -> None:
         self.engine = engine
+        self._frame_engine = engine if isinstance(engine, FrameEngine) else None
         self.card = card
         self.min_score = min_score
         self.classes = card.classes
@@ -126,9 +127,13 @@ class AnchorFree:
 
     def __call__(self, frame: Frame) -> Detections:
         """Detect on one frame."""
-        tensor, mapping = self.preprocessor(frame.size)(frame)
-        outputs = self.engine.infer({self.engine.inputs[0].name: tensor})
-        height, width = tensor.shape[2:]
+        if self._fixed is not None and self._frame_engine is not None:
+            outputs, (mapping,) = self._frame_engine.infer_frames([frame], self.card.input)
+            width, height = self._fixed
+        else:
+            tensor, mapping = self.preprocessor(frame.size)(frame)
+            outputs = self.engine.infer({self.engine.inputs[0].name: tensor})
+            height, width = tensor.shape[2:]
         raw = outputs[self.engine.outputs[0].name][0]
         return self.decode(raw, (width, height), mapping, frame.size)
 

@@ -172,6 +172,6 @@ def tiny(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_tiny(tmp_path: Path) -> Callable[..., Path]:
-    """`write_tiny` by name, as in make_tiny("other", dynamic=False)."""
+    """Writes a network like `tiny` under another name and with other options."""
     pytest.importorskip("onnx")
     return lambda name, **options: write_tiny(tmp_path / f"{name}.onnx", **options)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perception.backends import Engine, open_engine
+from perception.backends import Engine, FrameEngine, open_engine
 from perception.backends.onnxrt import OnnxRuntimeEngine
 from perception.backends.trt import TensorRTEngine, has_plan
 from perception.backends.trt_build import build
@@ -292,7 +292,8 @@ def test_a_detector_finds_the_same_on_both_runtimes(each: Any, bright_engine: Pa
     image = np.zeros((96, 160, 3), np.uint8)
     image[32:64, 64:96] = 255
     frame = Frame(image)
-    with TensorRTEngine(bright_engine) as engine:
+    with TensorRTEngine(bright_engine, prepare="host") as engine:
+        assert isinstance(engine, FrameEngine)
         reference = OnnxRuntimeEngine(bright_engine)
         assert engine.card is not None
         ours = AnchorFree(engine, engine.card)(frame)
@@ -335,6 +336,41 @@ def test_frames_prepared_on_the_gpu_use_the_graph_with_fresh_pixels(each: Any, b
     assert each.cuda.calls["cudaGraphLaunch"] == 3
     steps = np.diff(means)
     assert len(set(np.round(means, 3))) == 5 and (np.abs(steps) > 0).all()
+
+
+@pytest.mark.parametrize("prepare", ["auto", "host"])
+def test_without_a_kernel_pictures_are_prepared_on_the_host(
+    each: Any, built: Path, prepare: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(*arguments: Any) -> Any:
+        raise RuntimeError("Failed to dlopen libnvrtc.so.12")
+
+    monkeypatch.setattr(each.cuda.nvrtc, "nvrtcCreateProgram", missing)
+    frame = Frame(np.full((50, 100, 3), 90, np.uint8))
+    with TensorRTEngine(built, prepare=prepare) as engine:
+        assert engine.card is not None
+        spec = engine.card.input
+        for _ in range(3):
+            outputs, mappings = engine.infer_frames([frame, frame], spec)
+        tensor, mapping = Preprocessor(spec)(frame)
+        want = OnnxRuntimeEngine(built).infer({"images": tensor})["boxes"]
+        assert mappings == [mapping] * 2
+        assert np.abs(outputs["boxes"] - want).max() < HALF_ROUNDING
+
+    said = [record.message for record in caplog.records]
+    wanted = "pictures are prepared on the CPU, not on the GPU: Failed to dlopen libnvrtc.so.12"
+    assert said == ([wanted] if prepare == "auto" else [])
+
+
+def test_preparing_on_the_gpu_can_be_insisted_on(fake: Any, tiny: Path) -> None:
+    fake.cuda.fail["cuModuleLoadData"] = 1
+    build(tiny, parity=False)
+    with TensorRTEngine(tiny, prepare="gpu") as engine:
+        assert engine.card is not None
+        with pytest.raises(EngineError, match="cannot be prepared on the GPU: CUDA: loading the kernel"):
+            engine.infer_frames([Frame(np.zeros((32, 64, 3), np.uint8))], engine.card.input)
+    with pytest.raises(RequestError, match="choose one of auto, gpu, host"):
+        TensorRTEngine(tiny, prepare="elsewhere")
 
 
 def test_a_fixed_network_has_fixed_specs(each: Any, make_tiny: Callable[..., Path]) -> None:
