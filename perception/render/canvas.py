@@ -97,20 +97,21 @@ class Sprite:
 
     def tiles(self, x: int, y: int) -> tuple[Tile, ...]:
         """One tile per plane for a sprite placed at (x, y)."""
-        parity = (0, 0) if self.space.matrix is None else (x & 1, y & 1)
+        parity = (x & 1, y & 1)
         found = self._tiles.get(parity)
         if found is None:
-            if self.space.matrix is None:
-                found = (_tile(self._colour, self._alpha),)
-            else:
-                px, py = parity
-                width, height = self.size
-                pad = ((py, (height + py) % 2), (px, (width + px) % 2))
-                colour = np.pad(self._colour[..., 1:], (*pad, (0, 0)))
-                luma = _tile(self._colour[..., 0], self._alpha)
-                found = (luma, _tile(_halve(colour), _halve(np.pad(self._alpha, pad))))
-            self._tiles[parity] = found
+            found = self._tiles[parity] = self._cut(*parity)
         return found
+
+    def _cut(self, px: int, py: int) -> tuple[Tile, ...]:
+        """The tiles for a place whose coordinates are even (0) or odd (1)."""
+        if self.space.matrix is None:
+            return (_tile(self._colour, self._alpha),)
+        width, height = self.size
+        pad = ((py, (height + py) % 2), (px, (width + px) % 2))
+        colour = np.pad(self._colour[..., 1:], (*pad, (0, 0)))
+        luma = _tile(self._colour[..., 0], self._alpha)
+        return luma, _tile(_halve(colour), _halve(np.pad(self._alpha, pad)))
 
 
 def _halve(values: F32) -> F32:
@@ -201,27 +202,26 @@ class Canvas:
             x, y: any whole numbers.
         """
         width, height = sprite.size
-        inside = x >= 0 and y >= 0 and x + width <= self.size[0] and y + height <= self.size[1]
-        for (plane, step), (colour, weight, rest) in zip(
-            self.planes, sprite.tiles(x, y), strict=True
-        ):
+        tiles = sprite.tiles(x, y)
+        if x >= 0 and y >= 0 and x + width <= self.size[0] and y + height <= self.size[1]:
+            for (plane, step), (colour, weight, rest) in zip(self.planes, tiles, strict=True):
+                left, top = (x, y) if step == 1 else (x >> 1, y >> 1)
+                height, width = weight.shape
+                region = plane[top : top + height, left : left + width]
+                cv2.blendLinear(colour, region, weight, rest, region)
+            return
+        for (plane, step), (colour, weight, rest) in zip(self.planes, tiles, strict=True):
             left, top = (x, y) if step == 1 else (x >> 1, y >> 1)
             height, width = weight.shape
-            if not inside:
-                cut_x, cut_y = max(0, -left), max(0, -top)
-                left, top = left + cut_x, top + cut_y
-                height = min(height - cut_y, plane.shape[0] - top)
-                width = min(width - cut_x, plane.shape[1] - left)
-                if width <= 0 or height <= 0:
-                    continue
-                rows, columns = slice(cut_y, cut_y + height), slice(cut_x, cut_x + width)
-                colour, weight, rest = (
-                    colour[rows, columns],
-                    weight[rows, columns],
-                    rest[rows, columns],
-                )
-            region = plane[top : top + height, left : left + width]
-            cv2.blendLinear(colour, region, weight, rest, region)
+            rows = slice(max(0, -top), min(height, plane.shape[0] - top))
+            columns = slice(max(0, -left), min(width, plane.shape[1] - left))
+            if rows.stop <= rows.start or columns.stop <= columns.start:
+                continue
+            part = rows, columns
+            region = plane[
+                top + rows.start : top + rows.stop, left + columns.start : left + columns.stop
+            ]
+            cv2.blendLinear(colour[part], region, weight[part], rest[part], region)
 
     def fill(self, x1: int, y1: int, x2: int, y2: int, bgr: BGR) -> None:
         """Fill a rectangle, cut to the picture; on chroma, every 2 x 2 block it touches."""

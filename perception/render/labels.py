@@ -106,6 +106,10 @@ def place_labels(
     flat = cost.reshape(-1)
     for a, b, c, d in obstacles:
         flat[(x1 < c) & (x2 > a) & (y1 < d) & (y2 > b)] = _NOWHERE
+    first = cost.argmin(axis=1)
+    wanted = rects[np.arange(n), first]
+    if (cost[np.arange(n), first] < _NOWHERE).all() and not _any_overlap(wanted):
+        return wanted, first.astype(np.int32)
     for row in range(n):
         slot = int(cost[row].argmin())
         if cost[row, slot] >= _NOWHERE:
@@ -114,6 +118,14 @@ def place_labels(
         slots[row] = slot
         flat[(x1 < c) & (x2 > a) & (y1 < d) & (y2 > b)] = _NOWHERE
     return chosen, slots
+
+
+def _any_overlap(rects: I32) -> bool:
+    """Whether any two of (N, 4) rectangles overlap."""
+    x1, y1, x2, y2 = rects.T
+    apart = (x1[:, None] >= x2) | (y1[:, None] >= y2)
+    touching = ~(apart | apart.T)
+    return int(np.count_nonzero(touching)) > len(rects)
 
 
 def _covered(rects: I32, boxes: F32) -> F32:

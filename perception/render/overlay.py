@@ -36,6 +36,8 @@ class Overlay:
         trails_s: seconds of a track's path to show; 0 for none.
         hud: True for a panel at the top left, False for none, or the corner: "bottom-right".
         lanes: draw lane lines and the drivable area.
+        tentative: where objects are tracked, also outline detections that no track has taken up: objects
+            on their first frames, and most of a detector's mistakes.
         min_score: objects below are not drawn, though they stay in the record.
         tasks: the tasks to draw ("road", "face"); None for all.
         clock: seconds of the machine, for the frame rate.
@@ -52,6 +54,7 @@ class Overlay:
         trails_s: float = 1.5,
         hud: bool | str = True,
         lanes: bool = True,
+        tentative: bool = False,
         min_score: float = 0.0,
         tasks: Collection[str] | None = None,
         clock: Callable[[], float] = perf_counter,
@@ -61,6 +64,7 @@ class Overlay:
         if not 0 <= trails_s <= 60:
             raise ValueError(f"trails_s must be 0 to 60 seconds, but is {trails_s}")
         self.lanes = lanes
+        self.tentative = tentative
         self.min_score = min_score
         self.tasks = None if tasks is None else frozenset(tasks)
         self._labeller = Labeller(scores=scores) if labels else None
@@ -107,6 +111,8 @@ class Overlay:
             self._outlines.clear()
         frame = result.frame
         items = visible_items(result, min_score=self.min_score, tasks=self.tasks)
+        if not self.tentative:
+            items = [item for item in items if not item.tentative]
         if self.lanes and result.lanes is not None:
             draw_road(canvas, result.lanes, style)
         if self._trails is not None:

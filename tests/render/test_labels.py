@@ -69,6 +69,13 @@ def test_a_label_larger_than_the_picture_is_not_placed() -> None:
     assert slots.tolist() == [-1]
 
 
+def test_objects_far_apart_all_get_their_first_choice() -> None:
+    boxes = np.array([[50 + 90 * k, 100 + 30 * k, 100 + 90 * k, 140 + 30 * k] for k in range(6)])
+    together, slots = place_labels(boxes, [[40, 15]] * 6, PICTURE)
+    alone = [place_labels(boxes[k : k + 1], [[40, 15]], PICTURE)[0][0] for k in range(6)]
+    assert np.array_equal(together, alone) and not slots.any()
+
+
 def test_a_loyal_label_stays_and_a_free_one_returns_to_the_best_place() -> None:
     box, size = [[100, 100, 200, 150]], [[40, 15]]
     _, loyal = place_labels(box, size, PICTURE, previous=[2], loyalty=[0.35])

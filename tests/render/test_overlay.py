@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from perception.colour import planes_to_bgr
 from perception.render import Overlay, Style
-from perception.types import Detections, FrameResult, Lane, Lanes
+from perception.types import Detections, FrameResult, Lane, Lanes, Tracks
 from tests.render import scenes
 from tests.render.scenes import crowd, frame, picture, planes, result
 
 SIZES = [(320, 240), (321, 241), (540, 960), (1280, 720), (1242, 375), (3840, 2160), (64, 48)]
+TINY = [(1, 1), (2, 3), (9, 7), (1, 200), (300, 1)]
 LANES = Lanes(
     lines=(
         Lane(np.array([[200, 470], [280, 380], [330, 300]], np.float32), -1, 0.9),
@@ -47,6 +50,12 @@ def test_every_size_is_drawn_and_the_source_stays_as_it_was(size: tuple[int, int
     assert all(
         np.array_equal(a, b) for a, b in zip(before, (source.y, source.u, source.v), strict=True)
     )
+
+
+@pytest.mark.parametrize("size", TINY)
+def test_pictures_too_small_for_anything_do_no_harm(size: tuple[int, int]) -> None:
+    assert Overlay()(full_scene(frame(planes(*size)))).size == size
+    assert Overlay().bgr(full_scene(frame(picture(*size)))).shape == (size[1], size[0], 3)
 
 
 def test_a_bgr_picture_stays_as_it_was_too() -> None:
@@ -173,19 +182,28 @@ def test_each_part_can_be_switched_off() -> None:
     assert drawn(tasks=["road"]) == everything
 
 
-def test_a_predicted_object_is_dashed_and_a_tentative_one_has_no_label() -> None:
+def test_a_predicted_object_is_dashed() -> None:
     source = planes(640, 480)
     overlay = Overlay(hud=False, trails_s=0)
 
-    def amount(**options: object) -> int:
-        picture = overlay(result(frame(source), [(100, 100, 300, 300)], ["car"], **options))
-        return int(changed(source.y[150:250], picture.y[150:250]).sum())
+    def amount(**options: Sequence[int]) -> int:
+        drawn = overlay(result(frame(source), [(100, 100, 300, 300)], ["car"], **options))
+        return int(changed(source.y[150:250], drawn.y[150:250]).sum())
 
-    assert amount(ids=[1], predicted=[0]) < 0.8 * amount(ids=[1])
+    assert 0 < amount(ids=[1], predicted=[0]) < 0.8 * amount(ids=[1])
+
+
+def test_a_detection_without_a_track_is_drawn_when_asked_for_and_never_labelled() -> None:
+    source = planes(640, 480)
     found = result(frame(source), [(100, 100, 300, 300)], ["car"], ids=[1])
-    found.tracks["road"] = type(found.tracks["road"]).empty(scenes.CLASSES)
-    overlay(found)
-    assert overlay.label_rects == ()
+    found.tracks["road"] = Tracks.empty(scenes.CLASSES)
+    hidden, shown = Overlay(hud=False), Overlay(hud=False, tentative=True)
+    assert not changed(source.y, hidden(found).y).any()
+    assert changed(source.y, shown(found).y).any()
+    assert shown.label_rects == ()
+    del found.tracks["road"]  # no tracker at all: detections are all there is
+    assert changed(source.y, hidden(found).y).any()
+    assert len(hidden.label_rects) == 1
 
 
 def test_keypoints_are_marked() -> None:
