@@ -63,6 +63,14 @@ class BoxStates:
     def xyxy(self) -> F64:
         return to_xyxy(self.position)
 
+    def warped(self, warp: F64) -> BoxStates:
+        """The states after the picture moved by the affine map `warp` (2, 3), taken as shift and zoom."""
+        position, velocity = self.position.copy(), self.velocity.copy()
+        position[:, :2] = position[:, :2] @ warp[:, :2].T + warp[:, 2]
+        position[:, 2:] += np.log(np.abs(np.linalg.det(warp[:, :2]))) / 2
+        velocity[:, :2] = velocity[:, :2] @ warp[:, :2].T
+        return BoxStates(position, velocity, self.variance)
+
 
 @dataclass(frozen=True, slots=True)
 class BoxFilter:
@@ -75,7 +83,7 @@ class BoxFilter:
     """
 
     measured: float = 0.05
-    acceleration: float = 1.0
+    acceleration: float = 1.5
     start_velocity: float = 1.0
 
     def start(self, xyxy: npt.NDArray[np.floating]) -> BoxStates:
