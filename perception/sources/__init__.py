@@ -204,7 +204,9 @@ def is_live(text: str) -> bool:
 
 def _live(text: str, fps: float | None, stream: int, options: LiveOptions) -> Source:
     if fps is not None:
-        raise RequestError("fps is for pictures; a live source has its own pace (--camera-mode @RATE asks for one)")
+        raise RequestError(
+            "fps is for pictures; a live source has its own pace (--camera-mode @RATE asks for one)"
+        )
     if text.isdigit() or text.startswith(("/dev/", "csi://", "gst://")):
         from perception.sources.camera import open_camera
 

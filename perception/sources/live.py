@@ -167,18 +167,18 @@ class LiveSource:
         if self.reconnects or not self.connected:
             times = self.reconnects + (not self.connected)
             sentences.append(
-                f"the connection was lost {times} time{'s' if times > 1 else ''}, "
+                f"the connection was lost {_count(times, 'time')}, "
                 f"{self._lost_s:.1f} s without a picture"
             )
         if self.corrupt:
-            sentences.append(f"{self.corrupt} packets could not be decoded")
+            sentences.append(f"{_count(self.corrupt, 'packet')} could not be decoded")
         if self._flawed:
             sentences.append(
-                f"{self._flawed} frames were decoded with errors and are shown as they came"
+                f"{_count(self._flawed, 'frame')} decoded with errors, shown as they came"
             )
         if hasattr(self, "_read") and self._read.rescaled:
             sentences.append(
-                f"{self._read.rescaled} frames changed size and were scaled to the first one's"
+                f"{_count(self._read.rescaled, 'frame')} of another size, scaled to the first one's"
             )
         return sentences
 
@@ -317,6 +317,10 @@ class LiveSource:
             full_range=self._read.full_range,
             colour=self._read.colour,
         )
+
+
+def _count(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
 def waits() -> Iterator[float]:

@@ -44,6 +44,8 @@ HTTP_ERRORS = {
     av.error.HTTPForbiddenError: 403,
     av.error.HTTPNotFoundError: 404,
 }
+TS_PACKET = 188
+HEAD = 3 * TS_PACKET
 HTML = (b"<!doctype html", b"<html")
 
 
@@ -128,12 +130,11 @@ def _connect(
             options.read_timeout_s,
         )
     if url.scheme in ("http", "https"):
-        body = HttpBytes(url, name, timeout_s)
+        body = HttpBytes(url, name, options.read_timeout_s)
         if _is_playlist(body, url) or not paced:
             body.close()
             wait_s = max(options.read_timeout_s, PLAYLIST_TIMEOUT_S)
             return _by_ffmpeg(address, url, name, {}, max(timeout_s, wait_s), wait_s)
-        body.timeout_s = options.read_timeout_s
         boundary = body.content_type.startswith("multipart/")
         return _from_bytes(body, "mpjpeg" if boundary else None)
     kind = TcpBytes if url.scheme == "tcp" else UdpBytes
@@ -190,6 +191,8 @@ def _from_bytes(
     """FFmpeg demuxes what the transport reads."""
     try:
         head = _Head(transport)
+        if format_name is None and head.is_transport_stream():
+            format_name = "mpegts"
         container = av.open(head, "r", format=format_name, options=PROBED)
     except av.error.FFmpegError as error:
         transport.close()
@@ -210,12 +213,26 @@ class _Head:
     def __init__(self, transport: Transport) -> None:
         self.name = transport.name
         self.first = b""
+        self._given = 0
         self._transport = transport
 
+    def is_transport_stream(self) -> bool:
+        """Three packets of ISO/IEC 13818-1 in a row; FFmpeg's own look needs a hundred, which take their time."""
+        while len(self.first) < HEAD:
+            data = self._transport.read(HEAD - len(self.first))
+            if not data:
+                break
+            self.first += data
+        return self.first[:HEAD:TS_PACKET] == b"\x47" * 3
+
     def read(self, size: int) -> bytes:
+        if self._given < len(self.first):
+            data = self.first[self._given : self._given + size]
+            self._given += len(data)
+            return data
         data = self._transport.read(size)
-        if len(self.first) < 512:
-            self.first += data[:512]
+        if not self.first:
+            self.first, self._given = data, len(data)
         return data
 
 

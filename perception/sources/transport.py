@@ -37,16 +37,20 @@ class Transport:
         self.timeout_s = timeout_s
         self.end = ENDED
         self.closed = False
+        self._over = False
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes as soon as there are any; b"" at the end, which is told in `end`."""
+        if self._over:
+            return b""
         try:
             data = self._receive(size)
+            self._over = not data
         except TimeoutError:
-            self.end = f"nothing arrived for {self.timeout_s:g} s"
+            self.end, self._over = f"nothing arrived for {self.timeout_s:g} s", True
             return b""
         except (OSError, ValueError, HTTPException) as error:
-            self.end = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            self.end, self._over = getattr(error, "strerror", None) or str(error), True
             return b""
         return data
 
@@ -93,6 +97,7 @@ class TcpBytes(Transport):
         return connection
 
     def _receive(self, size: int) -> bytes:
+        self._socket.settimeout(self.timeout_s)
         return self._socket.recv(size)
 
     def close(self) -> None:
