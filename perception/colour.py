@@ -11,6 +11,7 @@ range. Chroma is taken as sited in the middle of its 2x2 pixels, an error of a q
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 import cv2
@@ -19,6 +20,8 @@ import numpy.typing as npt
 
 from perception.types import U8, Planes
 
+# Picture sizes for which working memory is kept, for each thread.
+SIZES_KEPT = 3
 # Weights of red and blue in the luma; green is the rest.
 LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 
@@ -52,9 +55,7 @@ def planes_to_bgr(planes: Planes) -> U8:
         return np.asarray(
             cv2.cvtColor(stacked.reshape(height * 3 // 2, width), cv2.COLOR_YUV2BGR_I420), np.uint8
         )
-    even = width + width % 2, height + height % 2
-    u, v = (np.asarray(cv2.resize(p, even), np.uint8) for p in (planes.u, planes.v))
-    return _convert(planes, planes.y, u[:height, :width], v[:height, :width])
+    return _convert(planes, (width, height))
 
 
 def planes_to_bgr_resized(planes: Planes, size: tuple[int, int]) -> U8:
@@ -69,33 +70,66 @@ def planes_to_bgr_resized(planes: Planes, size: tuple[int, int]) -> U8:
     """
     if size == planes.size:
         return planes_to_bgr(planes)
-    return _convert(planes, *(_resize(plane, size) for plane in (planes.y, planes.u, planes.v)))
+    return _convert(planes, size)
 
 
-def _convert(planes: Planes, y: U8, u: U8, v: U8) -> U8:
+class _Scratch(threading.local):
+    """Arrays kept between calls, for each thread its own.
+
+    Memory that is new for every picture must be mapped and cleared by the system every time, which costs
+    three times as much as the conversion itself.
+    """
+
+    def __init__(self) -> None:
+        self._sets: dict[tuple[int, int], tuple[U8, U8, U8, U8]] = {}
+
+    def __call__(self, size: tuple[int, int]) -> tuple[U8, U8, U8, U8]:
+        """Three planes and a picture of three channels, of `size`."""
+        found = self._sets.pop(size, None)
+        if found is None:
+            shape = size[1], size[0]
+            y, u, v = (np.empty(shape, np.uint8) for _ in range(3))
+            found = y, u, v, np.empty((*shape, 3), np.uint8)
+        self._sets[size] = found
+        if len(self._sets) > SIZES_KEPT:
+            del self._sets[next(iter(self._sets))]
+        return found
+
+
+_scratch = _Scratch()
+
+
+def _convert(planes: Planes, size: tuple[int, int]) -> U8:
+    """The picture at `size`, every plane brought to it first."""
+    *buffers, stacked = _scratch(size)
+    parts = (planes.y, planes.u, planes.v)
+    ycc = [_resize(part, size, buffer) for part, buffer in zip(parts, buffers, strict=True)]
+    cv2.merge(ycc, dst=stacked)
     matrix = _to_bgr_matrix(planes.matrix, planes.full_range)
-    return np.asarray(cv2.transform(cv2.merge([y, u, v]), matrix), np.uint8)
+    return np.asarray(cv2.transform(stacked, matrix), np.uint8)
 
 
-def _resize(plane: U8, size: tuple[int, int]) -> U8:
+def _resize(plane: U8, size: tuple[int, int], buffer: U8) -> U8:
+    """The plane at `size`, in `buffer` unless it has that size already."""
     width, height = size
-    while (
-        plane.shape[1] >= 2 * width
-        and plane.shape[0] >= 2 * height
-        and not (plane.shape[0] % 2 or plane.shape[1] % 2)
-    ):
+    while _halves(plane, size):
+        half = plane.shape[1] // 2, plane.shape[0] // 2
+        target = buffer if half == size else None
         plane = np.asarray(
-            cv2.resize(
-                plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=cv2.INTER_AREA
-            ),
-            np.uint8,
+            cv2.resize(plane, half, dst=target, interpolation=cv2.INTER_AREA), np.uint8
         )
-    if (plane.shape[1], plane.shape[0]) == size:
+    if plane.shape == (height, width):
         return plane
     # What is left is less than a factor of two, except for odd sizes, which have no fast halving.
     shrink = max(plane.shape[1] / width, plane.shape[0] / height)
     method = cv2.INTER_AREA if shrink >= 2 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(plane, size, interpolation=method), np.uint8)
+    return np.asarray(cv2.resize(plane, size, dst=buffer, interpolation=method), np.uint8)
+
+
+def _halves(plane: U8, size: tuple[int, int]) -> bool:
+    height, width = plane.shape
+    even = not (height % 2 or width % 2)
+    return even and width >= 2 * size[0] and height >= 2 * size[1]
 
 
 def bgr_to_planes(image: U8, *, matrix: str = "bt709", full_range: bool = False) -> Planes:
@@ -106,9 +140,12 @@ def bgr_to_planes(image: U8, *, matrix: str = "bt709", full_range: bool = False)
         matrix: "bt601", "bt709" or "bt2020".
         full_range: True for 0-255, False for 16-235.
     """
-    ycc = np.asarray(cv2.transform(image, _to_ycc_matrix(matrix, full_range)), np.uint8)
-    y, u, v = (np.asarray(plane, np.uint8) for plane in cv2.split(ycc))
-    return Planes(y, _halve(u), _halve(v), matrix=matrix, full_range=full_range)
+    height, width = image.shape[:2]
+    *buffers, stacked = _scratch((width, height))
+    cv2.transform(image, _to_ycc_matrix(matrix, full_range), dst=stacked)
+    y, u, v = buffers
+    cv2.split(stacked, mv=[y, u, v])
+    return Planes(y.copy(), _halve(u), _halve(v), matrix=matrix, full_range=full_range)
 
 
 def _halve(plane: npt.NDArray[np.uint8]) -> U8:
