@@ -166,6 +166,8 @@ def open_source(
     if isinstance(source, str) and is_live(text):
         return _live(text, fps, stream, options)
     path = Path(text).expanduser()
+    if options.live and (path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES):
+        raise RequestError(f"{text}: pictures have no times of their own; --live is for videos")
     if path.is_dir() or (path.exists() and path.suffix.lower() in PICTURE_SUFFIXES):
         return _pictures([path], text, fps, stream)
     if path.exists():

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from time import monotonic, time
 
-from perception.errors import RequestError
 from perception.sources import Source
 from perception.types import Frame
 
@@ -17,19 +16,11 @@ class ReplaySource:
     Args:
         source: of video with times; closed with this one.
 
-    Raises:
-        RequestError: the source is live already, or has no times.
     """
 
     live = True
 
     def __init__(self, source: Source) -> None:
-        if source.live:
-            raise RequestError(f"{source.info.name}: is live already; --live is for recordings")
-        if source.info.kind != "video":
-            raise RequestError(
-                f"{source.info.name}: pictures have no times of their own; --live is for videos"
-            )
         self.info = source.info
         self._source = source
         self._closing = threading.Event()
