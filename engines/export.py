@@ -98,25 +98,45 @@ def export(
 
 
 def write_onnx(net: RoadNet, output: str | Path, card: EngineCard) -> None:
-    """The graph with its card."""
+    """The road network's graph with its card."""
+    width, height = card.input.size
+    write_graph(
+        net,
+        output,
+        card,
+        example=torch.zeros(1, 3, height, width),
+        name="predictions",
+        axes={
+            "images": {0: "batch", 2: "height", 3: "width"},
+            "predictions": {0: "batch", 1: "cells"},
+        },
+    )
+
+
+def write_graph(
+    net: torch.nn.Module,
+    output: str | Path,
+    card: EngineCard,
+    *,
+    example: torch.Tensor,
+    name: str,
+    axes: dict[str, dict[int, str]],
+) -> None:
+    """A network of input `images` and one output as an ONNX file with its card."""
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    width, height = card.input.size
     with warnings.catch_warnings():
         # The traced exporter is the one whose graphs TensorRT 8.6 takes; torch calls it legacy.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             net,
-            (torch.zeros(1, 3, height, width),),
+            (example,),
             str(output),
             opset_version=OPSET,
             dynamo=False,
             input_names=["images"],
-            output_names=["predictions"],
-            dynamic_axes={
-                "images": {0: "batch", 2: "height", 3: "width"},
-                "predictions": {0: "batch", 1: "cells"},
-            },
+            output_names=[name],
+            dynamic_axes=axes,
         )
     model = onnx.load(str(output))
     onnx.helper.set_model_props(model, card.to_metadata())

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from perception.errors import ConfigError, InputError, unknown
 from perception.types import ROAD_CLASSES
@@ -16,6 +16,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,24 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         InputError: no such file.
         ConfigError: not TOML, an unknown or a missing key, a value of the wrong type.
     """
+    content = _read(path, overrides)
+    tables = {"data": Data, "train": Train, "teacher": Teacher, "validate": Validate}
+    values = {
+        key: _build(tables[key], value, f"{path}: [{key}]") if key in tables else value
+        for key, value in content.items()
+    }
+    recipe: Recipe = _build(Recipe, {**values, "sha256": _digest(content)}, str(path))
+    return recipe
+
+
+def read_table(kind: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
+    """Read a flat recipe into the dataclass `kind`; errors as `load_recipe`."""
+    content = _read(path, overrides)
+    table: T = _build(kind, {**content, "sha256": _digest(content)}, str(path))
+    return table
+
+
+def _read(path: str | Path, overrides: Sequence[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such recipe; the project's own are in engines/recipes")
@@ -147,15 +167,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         for name in tables:
             place = place.setdefault(name, {})
         place[last] = value
-    tables = {"data": Data, "train": Train, "teacher": Teacher, "validate": Validate}
-    values: dict[str, Any] = {}
-    for key, value in content.items():
-        if key in tables:
-            values[key] = _build(tables[key], value, f"{path}: [{key}]")
-        else:
-            values[key] = tuple(value) if isinstance(value, list) else value
-    values["sha256"] = hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()
-    return _build(Recipe, values, str(path))
+    return content
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()
 
 
 def _build(kind: type, values: Any, where: str) -> Any:

@@ -34,7 +34,9 @@ class Settings:
         flip: of mirroring, for pictures without signs and plates.
         light: of changed brightness, contrast and colours.
         night, rain, blur, noise, compression, coarse: of each kind of damage.
-        stretched: width over height that a source's square pictures had before they were squeezed.
+        aspect: spread of the logarithm of a picture's change of shape.
+        stretched: width over height that a source's square pictures had before they were squeezed;
+            `stay_squeezed` is the probability of leaving one as it is.
         never_flip: sources with text or signs that may be unlabelled.
     """
 
@@ -48,7 +50,9 @@ class Settings:
     noise: float = 0.12
     compression: float = 0.2
     coarse: float = 0.1
+    aspect: float = 0.1
     stretched: dict[str, float] | None = None
+    stay_squeezed: float = 0.3
     never_flip: tuple[str, ...] = ()
 
 
@@ -109,7 +113,10 @@ def _place(
     x1, y1, x2, y2 = tile
     tile_width, tile_height = x2 - x1, y2 - y1
     height, width = image.shape[:2]
-    aspect = (settings.stretched or {}).get(sample.source, 1.0) * np.exp(rng.normal(0, 0.05))
+    squeezed = (settings.stretched or {}).get(sample.source, 1.0)
+    if rng.random() < settings.stay_squeezed:
+        squeezed = 1.0
+    aspect = squeezed * np.exp(rng.normal(0, settings.aspect))
     shown = width * aspect
     fit = min(tile_width / shown, tile_height / height)
     cover = max(tile_width / shown, tile_height / height)
@@ -217,24 +224,41 @@ def _light(image: U8, rng: np.random.Generator, *, night: bool) -> U8:
 
 
 def _rain(image: U8, rng: np.random.Generator) -> U8:
-    """Streaks, drops that blur what is behind them, and grey air."""
+    """Grey air, then either falling streaks or drops on the windscreen."""
     height, width = image.shape[:2]
+    air = rng.uniform(0, 0.4)
+    grey = np.full_like(image, int(rng.uniform(90, 180)))
+    image = np.asarray(cv2.addWeighted(image, 1 - air, grey, air, 0), np.uint8)
+    if rng.random() < 0.6:
+        return _drops(image, rng)
     streaks = np.zeros((height, width), np.uint8)
     slant = rng.normal(0, 0.3)
     for _ in range(int(rng.integers(40, 200))):
         x, y, length = rng.integers(width), rng.integers(height), rng.integers(5, 25)
         end = (int(x + slant * length), int(y + length))
         cv2.line(streaks, (int(x), int(y)), end, int(rng.integers(80, 200)), 1)
-    drops = np.zeros((height, width), np.uint8)
-    for _ in range(int(rng.integers(0, 40))):
-        centre = (int(rng.integers(width)), int(rng.integers(height)))
-        cv2.circle(drops, centre, int(rng.integers(2, 7)), 255, -1)
-    behind = cv2.GaussianBlur(image, (0, 0), 4)
-    image = np.where(drops[..., None] > 0, behind, image).astype(np.uint8)
-    air = rng.uniform(0, 0.35)
-    image = np.asarray(cv2.addWeighted(image, 1 - air, np.full_like(image, 150), air, 0), np.uint8)
     soft = cv2.cvtColor(cv2.blur(streaks, (2, 2)), cv2.COLOR_GRAY2BGR)
     return np.asarray(cv2.addWeighted(image, 1.0, soft, 0.4, 0), np.uint8)
+
+
+def _drops(image: U8, rng: np.random.Generator) -> U8:
+    """Drops on the glass: each shows the scene upside down, dark at the top, and has a soft rim."""
+    height, width = image.shape[:2]
+    lens = cv2.GaussianBlur(image[::-1], (0, 0), 3)
+    shade = np.zeros((height, width), np.float32)
+    mask = np.zeros((height, width), np.float32)
+    unit = max(height, width) / 400
+    for _ in range(int(rng.integers(20, 150))):
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        wide = rng.gamma(2.0, 1.3) * unit + 1
+        axes = (max(1, int(wide)), max(1, int(wide * rng.uniform(0.8, 1.6))))
+        cv2.ellipse(mask, (x, y), axes, 0, 0, 360, 1.0, -1)
+        cv2.ellipse(shade, (x, y), axes, 0, 180, 360, -45.0, -1)
+        cv2.ellipse(shade, (x, y), axes, 0, 0, 180, 40.0, -1)
+    mask = cv2.GaussianBlur(mask, (0, 0), 0.8 * unit)[..., None] * rng.uniform(0.5, 0.95)
+    shade = cv2.GaussianBlur(shade, (0, 0), 1.0 * unit)[..., None]
+    drops = lens.astype(np.float32) + shade
+    return np.clip(image * (1 - mask) + drops * mask, 0, 255).astype(np.uint8)
 
 
 def _blur(image: U8, rng: np.random.Generator) -> U8:
