@@ -316,7 +316,7 @@ def _engine(name: str, path: Path, with_plans: bool) -> Check:
     size = f"{path.name}, {path.stat().st_size / 1e6:.1f} MB"
     if not with_plans:
         return Check("engines", name, OK, size)
-    from perception.backends.trt import find_plan
+    from perception.backends.trt_plans import find_plan
     from perception.backends.trt_version import load_api
 
     outcome = _attempt(lambda: find_plan(path, load_api()))

@@ -65,7 +65,9 @@ def test_looking_imports_nothing_heavy_before_it_looks() -> None:
         "import sys, perception.doctor\n"
         "print([m for m in ('cv2', 'av', 'onnxruntime', 'tensorrt', 'cuda', 'onnx') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
 
     assert result.stdout.strip() == "[]"
 
@@ -91,7 +93,9 @@ def test_advice_stands_under_what_it_is_about() -> None:
 
 
 @pytest.mark.parametrize("module", ["cv2", "av", "onnxruntime"])
-def test_a_broken_package_fails_with_what_to_type(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_package_fails_with_what_to_type(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = importlib.import_module
 
     def broken(name: str, *rest: Any) -> ModuleType:
@@ -133,7 +137,9 @@ def test_a_jetson_is_known_by_its_release_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     release = tmp_path / "nv_tegra_release"
-    release.write_text("# R36 (release), REVISION: 3.0, GCID: 36923193, BOARD: generic, EABI: aarch64\n")
+    release.write_text(
+        "# R36 (release), REVISION: 3.0, GCID: 36923193, BOARD: generic, EABI: aarch64\n"
+    )
     monkeypatch.setattr(doctor, "JETSON_RELEASE", release)
 
     assert doctor.kind_of_machine() == "jetson"
@@ -207,7 +213,9 @@ def test_nvidia_smi_adds_names_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_
     assert doctor._driver("server").found == "CUDA 12.8"
 
 
-def test_a_complete_gpu_machine_runs_on_tensorrt(fakes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_complete_gpu_machine_runs_on_tensorrt(
+    fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("perception.backends.installed.installed_engines", dict)
     report = doctor.report()
 
@@ -242,18 +250,27 @@ def test_plans_are_missing_built_or_stale(
     assert find(doctor.engines(with_plans=False), "bright").state == "ok"
 
 
-@pytest.mark.parametrize(("kind", "advice"), [("jetson", "system-site-packages"), ("server", "pip install")])
+@pytest.mark.parametrize(
+    ("kind", "advice"), [("jetson", "system-site-packages"), ("server", "pip install")]
+)
 def test_a_missing_tensorrt_is_advised_for_the_kind_of_machine(
     gpu: None, monkeypatch: pytest.MonkeyPatch, kind: str, advice: str
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     check = doctor._tensorrt(kind)
-    assert check.state == "warn" and check.found == "TensorRT is not installed" and advice in check.advice
+    assert (
+        check.state == "warn"
+        and check.found == "TensorRT is not installed"
+        and advice in check.advice
+    )
 
 
-def test_a_missing_or_broken_cuda_python_is_advised(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cuda", None)
+def test_a_missing_or_broken_cuda_python_is_advised(
+    gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cuda", "cuda.bindings", "cuda.bindings.runtime", "cuda.cudart"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert "pip install cuda-python" in doctor._cuda_python().advice
 
     def broken() -> Any:

@@ -111,7 +111,7 @@ def _choose(path: Path) -> str:
     if importlib.util.find_spec("tensorrt") is None:
         _log.info("%s runs on ONNX Runtime: TensorRT is not installed", path.name)
         return "onnxruntime"
-    from perception.backends.trt import has_plan
+    from perception.backends.trt_plans import has_plan
 
     built, why = has_plan(path)
     if built:

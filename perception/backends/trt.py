@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from perception.backends import TensorSpec
-from perception.backends.trt_cache import Plan, PlanCache, cache_folder, sha256_of
+from perception.backends.trt_cache import Plan, PlanCache
 from perception.backends.trt_cuda import Cuda, Graph, Stream
+from perception.backends.trt_plans import find_plan
 from perception.backends.trt_preprocess import DevicePreprocessor
 from perception.backends.trt_version import Api, load_api
 from perception.card import EngineCard, InputSpec
@@ -66,7 +67,9 @@ class _Profile:
     def takes(self, shapes: Mapping[str, Shape]) -> bool:
         return all(
             len(shape) == len(self.low[name])
-            and all(a <= n <= b for a, n, b in zip(self.low[name], shape, self.high[name], strict=True))
+            and all(
+                a <= n <= b for a, n, b in zip(self.low[name], shape, self.high[name], strict=True)
+            )
             for name, shape in shapes.items()
         )
 
@@ -109,13 +112,19 @@ class TensorRTEngine:
         plan, why = find_plan(path, api, precision=precision, size=size, batch=batch)
         if plan is None:
             if not build:
-                raise EngineError(f"{path.name} has no TensorRT plan ({why}); `perception build {path}`")
+                raise EngineError(
+                    f"{path.name} has no TensorRT plan ({why}); `perception build {path}`"
+                )
             from perception.backends.trt_build import build as build_now
 
             _log.warning(
-                "%s: %s; building it for this machine now, which takes minutes and is done once", path.name, why
+                "%s: %s; building it for this machine now, which takes minutes and is done once",
+                path.name,
+                why,
             )
-            made = build_now(path, precision=precision, size=size, batch=batch or 1, progress=progress)
+            made = build_now(
+                path, precision=precision, size=size, batch=batch or 1, progress=progress
+            )
             plan = made.plan
         self._open(api, plan.path.parent, PlanCache(plan.path.parent).read(plan), path, graphs)
         self._prepare = prepare
@@ -160,7 +169,9 @@ class TensorRTEngine:
             api.errors.clear()
             engine = runtime.deserialize_cuda_engine(data)
             if engine is None:
-                raise EngineError(f"{path.name}: TensorRT {api.version} refuses the plan: {api.why()}")
+                raise EngineError(
+                    f"{path.name}: TensorRT {api.version} refuses the plan: {api.why()}"
+                )
             self.native = engine
             names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
             inputs = [n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
@@ -183,7 +194,9 @@ class TensorRTEngine:
         if context is None:
             raise EngineError(f"{self.path.name}: no memory for its activations: {self._api.why()}")
         if not context.set_optimization_profile_async(index, self._stream.handle):
-            raise EngineError(f"{self.path.name}: profile {index} cannot be used: {self._api.why()}")
+            raise EngineError(
+                f"{self.path.name}: profile {index} cannot be used: {self._api.why()}"
+            )
         self._stream.synchronize()
         ranges = {name: engine.get_tensor_profile_shape(name, index) for name in inputs}
         low = {name: tuple(shapes[0]) for name, shapes in ranges.items()}
@@ -222,7 +235,10 @@ class TensorRTEngine:
         """Fixed where every profile's largest and smallest shapes agree."""
         seen = set()
         for profile in self._profiles:
-            for shapes in (profile.low, profile.high):  # ends with `high` set, as `_allocate` expects
+            for shapes in (
+                profile.low,
+                profile.high,
+            ):  # ends with `high` set, as `_allocate` expects
                 for input_name, shape in shapes.items():
                     profile.context.set_input_shape(input_name, shape)
                 seen.add(self._output_shape(profile.context, name))
@@ -284,8 +300,13 @@ class TensorRTEngine:
         """Compiled at first use; None where pictures are prepared on the host."""
         if self._preprocessor is None and self._prepare != "host":
             try:
-                self._preprocessor = DevicePreprocessor(self._stream, capability=self.gpu.capability)
-            except (EngineError, RuntimeError) as error:  # cuda-python raises without the NVRTC library
+                self._preprocessor = DevicePreprocessor(
+                    self._stream, capability=self.gpu.capability
+                )
+            except (
+                EngineError,
+                RuntimeError,
+            ) as error:  # cuda-python raises without the NVRTC library
                 if self._prepare == "gpu":
                     raise EngineError(f"pictures cannot be prepared on the GPU: {error}") from error
                 self._prepare = "host"
@@ -316,7 +337,9 @@ class TensorRTEngine:
         for spec in self.inputs:
             have = feeds[spec.name].dtype
             if have != spec.dtype:
-                raise EngineError(f"{self.path.name}: {spec.name} must be {spec.dtype}, but is {have}")
+                raise EngineError(
+                    f"{self.path.name}: {spec.name} must be {spec.dtype}, but is {have}"
+                )
 
     def _open_or_raise(self) -> None:
         if self._closed:
@@ -327,7 +350,8 @@ class TensorRTEngine:
         profile = next((one for one in self._profiles if one.takes(shapes)), None)
         if profile is None:
             built = " or ".join(
-                ", ".join(f"{name} {p.low[name]} to {p.high[name]}" for name in p.low) for p in self._profiles
+                ", ".join(f"{name} {p.low[name]} to {p.high[name]}" for name in p.low)
+                for p in self._profiles
             )
             raise EngineError(
                 f"{self.path.name}: the plan was built for {built}, but got {shapes}; "
@@ -398,35 +422,3 @@ class TensorRTEngine:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def find_plan(
-    path: Path,
-    api: Api,
-    *,
-    precision: str | None = None,
-    size: tuple[int, int] | None = None,
-    batch: int | None = None,
-) -> tuple[Plan | None, str]:
-    """The plan in the cache that was built last for this file on this machine, or None and why not."""
-    gpu = Cuda().gpu()
-    cache = PlanCache(cache_folder() / "tensorrt")
-    return cache.lookup(
-        path.stem,
-        onnx=sha256_of(path),
-        tensorrt=api.version,
-        gpu=gpu.name,
-        capability=gpu.capability,
-        precision=precision,
-        size=size,
-        batch=batch,
-    )
-
-
-def has_plan(path: Path) -> tuple[bool, str]:
-    """Whether "auto" can take TensorRT for this file, and why not; never raises."""
-    try:
-        plan, why = find_plan(path, load_api())
-    except EngineError as error:
-        return False, str(error)
-    return plan is not None, why

@@ -117,7 +117,9 @@ def build(
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such engine file; `perception engines` lists what is installed")
+        raise InputError(
+            f"{path}: no such engine file; `perception engines` lists what is installed"
+        )
     if precision is not None and precision not in PRECISIONS:
         raise RequestError(unknown("precision", precision, PRECISIONS))
     api, cuda = load_api(), Cuda()
@@ -149,7 +151,14 @@ def build(
         )
         seconds = perf_counter() - start
         details, warnings = _verify(
-            api, model, data, precision, force=force, parity=parity, pictures=pictures, detect=detect
+            api,
+            model,
+            data,
+            precision,
+            force=force,
+            parity=parity,
+            pictures=pictures,
+            detect=detect,
         )
         width, height = _size(profiles)
         details |= {
@@ -183,8 +192,14 @@ def _report(plan: Plan, *, made: bool, why: str) -> BuildReport:
 
 def _check_precision(model: ModelFile, precision: str) -> None:
     if precision == "int8" and not model.quantised:
-        siblings = [p for p in model.path.parent.glob(f"{model.path.stem}*int8*.onnx") if p != model.path]
-        use = f"use {siblings[0]}" if siblings else "export it with `--precision int8` and use that file"
+        siblings = [
+            p for p in model.path.parent.glob(f"{model.path.stem}*int8*.onnx") if p != model.path
+        ]
+        use = (
+            f"use {siblings[0]}"
+            if siblings
+            else "export it with `--precision int8` and use that file"
+        )
         raise RequestError(
             f"{model.path.name} has no QuantizeLinear/DequantizeLinear nodes, and INT8 lives in the file: {use}"
         )
@@ -194,7 +209,9 @@ def _check_precision(model: ModelFile, precision: str) -> None:
             f"or use the file it was made from for {precision}"
         )
     if precision == "fp32" and model.half:
-        raise RequestError(f"{model.path.name} has FP16 weights: ask for fp16, or use the FP32 file")
+        raise RequestError(
+            f"{model.path.name} has FP16 weights: ask for fp16, or use the FP32 file"
+        )
 
 
 def _workspace(cuda: Cuda, mib: int | None) -> int:
@@ -228,7 +245,9 @@ def _verify(
         warnings += [problem] if problem else []
         details: dict[str, Any] = {"precisions": precisions}
         if parity:
-            details["parity"] = _compare(model, engine, precision, pictures, detect, force, warnings)
+            details["parity"] = _compare(
+                model, engine, precision, pictures, detect, force, warnings
+            )
     finally:
         engine.close()
     return details, warnings
@@ -243,7 +262,9 @@ def _compare(
     force: bool,
     warnings: list[str],
 ) -> dict[str, Any]:
-    result: ParityReport = compare(model, engine, precision=precision, pictures=pictures, detect=detect)
+    result: ParityReport = compare(
+        model, engine, precision=precision, pictures=pictures, detect=detect
+    )
     if not result.passed:
         said = f"{model.path.name} in {precision} is outside the tolerance: {result.text}"
         if not force:

@@ -222,7 +222,9 @@ class PlanCache:
             have = plan.key
             if have.onnx != onnx and plan.details.get("name") != name:
                 continue
-            wanted = PlanKey(onnx, tensorrt, gpu, capability, precision or have.precision, have.shapes)
+            wanted = PlanKey(
+                onnx, tensorrt, gpu, capability, precision or have.precision, have.shapes
+            )
             problem = wanted.differs(have)
             if not problem and size is not None and plan.details.get("size") != list(size):
                 problem = f"its plan is for {have.shapes}, and {size[0]}x{size[1]} is asked"
@@ -294,7 +296,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
             temporary = Path(file.name)
             file.write(data)
             file.flush()
@@ -321,7 +325,9 @@ def _read(record: Path) -> Plan:
 def _batch_of(plan: Plan) -> int:
     """Most pictures in one call."""
     profiles = plan.details.get("profiles", [])
-    return max((shape[2][0] for profile in profiles for shape in profile.values() if shape[2]), default=1)
+    return max(
+        (shape[2][0] for profile in profiles for shape in profile.values() if shape[2]), default=1
+    )
 
 
 def _whole(plan: Plan) -> PlanState:

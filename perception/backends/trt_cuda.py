@@ -69,9 +69,13 @@ class Cuda:
         except RuntimeError as error:  # cuda-python 12 raises where there is no libcuda at all
             raise EngineError(f"no NVIDIA driver is loaded: {error}") from error
         driver_cuda = _version(self.call(asked, "asking for the driver"))
-        runtime_cuda = _version(self.call(runtime.cudaRuntimeGetVersion(), "asking for the runtime"))
+        runtime_cuda = _version(
+            self.call(runtime.cudaRuntimeGetVersion(), "asking for the runtime")
+        )
         if driver_cuda == (0, 0):
-            raise EngineError("no NVIDIA driver is loaded: there is no GPU here, or `nvidia-smi` fails too")
+            raise EngineError(
+                "no NVIDIA driver is loaded: there is no GPU here, or `nvidia-smi` fails too"
+            )
         if driver_cuda[0] < runtime_cuda[0]:
             raise EngineError(
                 f"cuda-python is for CUDA {runtime_cuda[0]}.{runtime_cuda[1]}, but the driver only "
@@ -199,7 +203,9 @@ class Stream:
         self.cuda.runtime.cudaGraphExecDestroy(graph.handle)
 
     def launch_graph(self, graph: Graph) -> None:
-        self.cuda.call(self.cuda.runtime.cudaGraphLaunch(graph.handle, self._stream), "running a graph")
+        self.cuda.call(
+            self.cuda.runtime.cudaGraphLaunch(graph.handle, self._stream), "running a graph"
+        )
 
     def launch_kernel(
         self,
@@ -259,7 +265,9 @@ def compile_kernel(cuda: Cuda, source: str, name: str, *, capability: str) -> tu
     """
     binary = compile_to_cubin(cuda, source, name, capability=capability)
     module = cuda.call(cuda.driver.cuModuleLoadData(binary), f"loading the kernel {name}")
-    return module, cuda.call(cuda.driver.cuModuleGetFunction(module, name.encode()), f"finding {name}")
+    return module, cuda.call(
+        cuda.driver.cuModuleGetFunction(module, name.encode()), f"finding {name}"
+    )
 
 
 def compile_to_cubin(cuda: Cuda, source: str, name: str, *, capability: str) -> bytes:
@@ -276,7 +284,9 @@ def compile_to_cubin(cuda: Cuda, source: str, name: str, *, capability: str) -> 
             log = bytearray(size)
             nvrtc.nvrtcGetProgramLog(program, log)
             text = log.decode(errors="replace").strip("\0 \n")
-            raise EngineError(f"the kernel {name} does not compile for compute {capability}: {text}")
+            raise EngineError(
+                f"the kernel {name} does not compile for compute {capability}: {text}"
+            )
         size = cuda.call(nvrtc.nvrtcGetCUBINSize(program), "asking for the size of the kernel")
         binary = bytearray(size)
         cuda.call(nvrtc.nvrtcGetCUBIN(program, binary), "reading the kernel")

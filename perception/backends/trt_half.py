@@ -62,7 +62,9 @@ class _Conversion:
         try:
             inferred = onnx.shape_inference.infer_shapes(self.model, strict_mode=False)
         except Exception as error:
-            raise EngineError(f"the types in the ONNX file cannot be worked out: {error}") from error
+            raise EngineError(
+                f"the types in the ONNX file cannot be worked out: {error}"
+            ) from error
         graph = inferred.graph
         self.types: dict[str, int] = {tensor.name: tensor.data_type for tensor in graph.initializer}
         for value in (*graph.input, *graph.output, *graph.value_info):
@@ -89,7 +91,9 @@ class _Conversion:
             weighted = node.op_type in WEIGHTED
             # A cast between DequantizeLinear and its layer would keep TensorRT from making it INT8.
             quantised = weighted and any(
-                producer[name].op_type == "DequantizeLinear" for name in node.input if name in producer
+                producer[name].op_type == "DequantizeLinear"
+                for name in node.input
+                if name in producer
             )
             read = any(name in wanted for name in node.output)
             floats = any(self._is_float(name) for name in node.output)
@@ -119,7 +123,9 @@ class _Conversion:
         new_weights: dict[str, Any] = {}
 
         def cast(source: str, target: str, to: int) -> None:
-            new_nodes.append(helper.make_node("Cast", [source], [target], name=f"cast:{target}", to=to))
+            new_nodes.append(
+                helper.make_node("Cast", [source], [target], name=f"cast:{target}", to=to)
+            )
 
         def as_half(name: str) -> str:
             if name not in have_half:

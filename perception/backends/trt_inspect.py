@@ -49,7 +49,9 @@ def precisions_of(information: str) -> dict[str, int]:
     heavy = [layer for layer in layers if _HEAVY.search(_kind(layer))]
     counts: Counter[str] = Counter()
     for layer in heavy or [layer for layer in layers if not _MOVES.search(_kind(layer))]:
-        found = {_precision(tensor) for tensor in layer.get("Inputs", []) if isinstance(tensor, dict)}
+        found = {
+            _precision(tensor) for tensor in layer.get("Inputs", []) if isinstance(tensor, dict)
+        }
         for name, _ in _WORDS:
             if name in found:
                 counts[name] += 1
@@ -74,7 +76,9 @@ def precision_problem(precisions: Mapping[str, int], asked: str) -> tuple[str | 
     """
     total = sum(precisions.values())
     if total == 0:
-        return None, [f"the engine inspector does not tell precisions, so {asked} could not be confirmed"]
+        return None, [
+            f"the engine inspector does not tell precisions, so {asked} could not be confirmed"
+        ]
     lower = {"fp32": ("fp32",), "fp16": ("fp16", "bf16"), "int8": ("int8", "fp8")}[asked]
     count = sum(precisions.get(name, 0) for name in lower)
     said = ", ".join(f"{n} {name}" for name, n in precisions.items())

@@ -85,7 +85,8 @@ def _spec(value: Any) -> TensorSpec:
 
     kind = value.type.tensor_type
     shape = tuple(
-        dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else -1 for dim in kind.shape.dim
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else -1
+        for dim in kind.shape.dim
     )
     return TensorSpec(value.name, np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)), shape)
 
@@ -132,7 +133,9 @@ def _sized(model: ModelFile, spec: TensorSpec, size: tuple[int, int] | None) -> 
         if size is None and card is not None:
             size = card.input.size
         if size is None:
-            raise RequestError(f"{name} takes pictures of any size: say which with --size WIDTHxHEIGHT")
+            raise RequestError(
+                f"{name} takes pictures of any size: say which with --size WIDTHxHEIGHT"
+            )
         multiple = card.input.multiple if card is not None else 1
         if min(size) < 1 or size[0] % multiple or size[1] % multiple:
             raise RequestError(
@@ -140,7 +143,9 @@ def _sized(model: ModelFile, spec: TensorSpec, size: tuple[int, int] | None) -> 
             )
         for axis, length in ((2, size[1]), (3, size[0])):
             if shape[axis] not in (-1, length):
-                raise RequestError(f"{name} has a fixed input of {spec.shape}, not {size[0]}x{size[1]}")
+                raise RequestError(
+                    f"{name} has a fixed input of {spec.shape}, not {size[0]}x{size[1]}"
+                )
             shape[axis] = length
     elif size is not None and len(shape) == 4 and (shape[3], shape[2]) != tuple(size):
         raise RequestError(f"{name} takes {shape[3]}x{shape[2]} only, not {size[0]}x{size[1]}")
@@ -161,4 +166,7 @@ def shapes_text(profiles: Sequence[Profile]) -> str:
 
 
 def _range_text(low: Shape, high: Shape) -> str:
-    return "x".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(low, high, strict=True)) or "scalar"
+    return (
+        "x".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(low, high, strict=True))
+        or "scalar"
+    )

@@ -84,7 +84,9 @@ def build_plan(
         for name, (low, usual, high) in shapes.items():
             profile.set_shape(name, low, usual, high)
         if config.add_optimization_profile(profile) < 0:
-            raise EngineError(f"{model.path.name}: TensorRT refuses the shapes {shapes}: {api.why()}")
+            raise EngineError(
+                f"{model.path.name}: TensorRT refuses the shapes {shapes}: {api.why()}"
+            )
     timing = _attach_timing_cache(config, timing_path)
     watch = _Watch(progress)
     if api.major >= 10:
@@ -127,7 +129,9 @@ def parse(api: Api, builder: Any, model: ModelFile, precision: str) -> tuple[Any
         _log.debug("%s: %d nodes stay in FP32", model.path.name, len(kept))
     if not parser.parse(proto.SerializeToString()):
         said = [_parser_error(parser.get_error(index)) for index in range(parser.num_errors)]
-        raise EngineError(f"{model.path.name}: TensorRT cannot read it: {'; '.join(said) or api.why()}")
+        raise EngineError(
+            f"{model.path.name}: TensorRT cannot read it: {'; '.join(said) or api.why()}"
+        )
     api.errors.clear()
     return network, parser
 
@@ -181,7 +185,9 @@ def _attach_timing_cache(config: Any, path: Path | None) -> Any:
     known = path.read_bytes() if path.is_file() else b""
     cache = config.create_timing_cache(known)
     if cache is None or not config.set_timing_cache(cache, False):
-        _log.warning("%s is no timing cache for this TensorRT and GPU: starting a new one", path.name)
+        _log.warning(
+            "%s is no timing cache for this TensorRT and GPU: starting a new one", path.name
+        )
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
     return cache
@@ -278,7 +284,9 @@ def _monitor(api: Api, watch: _Watch) -> Any:
             def __init__(self) -> None:
                 trt.IProgressMonitor.__init__(self)
 
-            def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            def phase_start(
+                self, phase_name: str, parent_phase: str | None, num_steps: int
+            ) -> None:
                 watch.phase_start(phase_name, parent_phase, num_steps)
 
             def step_complete(self, phase_name: str, step: int) -> bool:

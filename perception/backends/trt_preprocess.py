@@ -162,7 +162,9 @@ class DevicePreprocessor:
 
     def __init__(self, stream: Stream, *, capability: str) -> None:
         self._stream = stream
-        self._module, self._kernel = compile_kernel(stream.cuda, SOURCE, KERNEL, capability=capability)
+        self._module, self._kernel = compile_kernel(
+            stream.cuda, SOURCE, KERNEL, capability=capability
+        )
         self._room = 0
         self._device = self._host = 0
         self._view: U8 = np.zeros(0, np.uint8)
@@ -268,7 +270,12 @@ def describe(
 
 
 def _fill(
-    plane: npt.NDArray[Any], shape: tuple[int, ...], size: tuple[int, int], address: int, *, step: int
+    plane: npt.NDArray[Any],
+    shape: tuple[int, ...],
+    size: tuple[int, int],
+    address: int,
+    *,
+    step: int,
 ) -> None:
     plane["data"], plane["pitch"], plane["step"] = address, shape[1] * step, step
     plane["height"], plane["width"] = shape[:2]
@@ -276,7 +283,9 @@ def _fill(
     plane["scale_x"], plane["scale_y"] = shape[1] / size[0], shape[0] / size[1]
 
 
-def _shrink_by_blocks(plane: npt.NDArray[Any], shape: tuple[int, ...], size: tuple[int, int]) -> None:
+def _shrink_by_blocks(
+    plane: npt.NDArray[Any], shape: tuple[int, ...], size: tuple[int, int]
+) -> None:
     """Halve as `perception.colour` does: while both sides are even and at least twice what is wanted."""
     height, width = shape[:2]
     block = 1

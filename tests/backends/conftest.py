@@ -133,7 +133,9 @@ def write_tiny(
         nodes.append(node("Cast", ["images"], ["images16"], to=TensorProto.FLOAT16))
         first = "images16"
     nodes += [
-        node("Conv", [first, kernel, "b1"], ["c1"], strides=[2, 2], pads=[1, 1, 1, 1], name="conv1"),
+        node(
+            "Conv", [first, kernel, "b1"], ["c1"], strides=[2, 2], pads=[1, 1, 1, 1], name="conv1"
+        ),
         node("Relu", ["c1"], ["r1"], name="relu1"),
         node("Conv", ["r1", "w2"], ["c2"], name="conv2"),
     ]

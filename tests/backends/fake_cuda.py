@@ -92,7 +92,9 @@ class FakeCuda:
         self._next += 1
         return self._next
 
-    def _module(self, name: str, functions: dict[str, Callable[..., Any]], **values: Any) -> ModuleType:
+    def _module(
+        self, name: str, functions: dict[str, Callable[..., Any]], **values: Any
+    ) -> ModuleType:
         module = ModuleType(name)
 
         def counted(key: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,7 +116,9 @@ class FakeCuda:
         return module
 
     def _runtime(self) -> ModuleType:
-        kinds = enum.IntEnum("cudaMemcpyKind", {"cudaMemcpyHostToDevice": 1, "cudaMemcpyDeviceToHost": 2})
+        kinds = enum.IntEnum(
+            "cudaMemcpyKind", {"cudaMemcpyHostToDevice": 1, "cudaMemcpyDeviceToHost": 2}
+        )
         modes = enum.IntEnum("cudaStreamCaptureMode", {"cudaStreamCaptureModeThreadLocal": 1})
         expected = {1: ("device", "host"), 2: ("host", "device")}
 
@@ -178,7 +182,11 @@ class FakeCuda:
 
         def properties(device: int) -> tuple[Any]:
             major, minor = self.capability
-            return (SimpleNamespace(name=self.gpu_name, major=major, minor=minor, totalGlobalMem=8 << 30),)
+            return (
+                SimpleNamespace(
+                    name=self.gpu_name, major=major, minor=minor, totalGlobalMem=8 << 30
+                ),
+            )
 
         functions: dict[str, Callable[..., Any]] = {
             "cudaDriverGetVersion": lambda: (self.driver_version,),
@@ -202,7 +210,11 @@ class FakeCuda:
             "cudaGraphDestroy": lambda graph: None,
             "cudaGraphExecDestroy": destroy,
         }
-        values = {"cudaMemcpyKind": kinds, "cudaStreamCaptureMode": modes, "cudaStreamNonBlocking": 1}
+        values = {
+            "cudaMemcpyKind": kinds,
+            "cudaStreamCaptureMode": modes,
+            "cudaStreamNonBlocking": 1,
+        }
         return self._module("cuda.bindings.runtime", functions, **values)
 
     def _driver(self) -> ModuleType:
@@ -232,12 +244,24 @@ class FakeCuda:
         text = SHIM % (source, "prepare")
         library = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.so"
         if not library.exists():
-            command = [compiler, "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-x", "c++", "-", "-o"]
+            command = [
+                compiler,
+                "-O2",
+                "-ffp-contract=off",
+                "-shared",
+                "-fPIC",
+                "-x",
+                "c++",
+                "-",
+                "-o",
+            ]
             subprocess.run([*command, str(library)], input=text, text=True, check=True)
         return ctypes.CDLL(str(library))
 
     def _nvrtc(self) -> ModuleType:
-        def compile_program(program: dict[str, Any], count: int, options: list[bytes]) -> Status | None:
+        def compile_program(
+            program: dict[str, Any], count: int, options: list[bytes]
+        ) -> Status | None:
             assert len(options) == count
             program["options"] = options
             broken = b"does not compile" in program["source"]

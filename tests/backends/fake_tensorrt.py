@@ -90,7 +90,9 @@ def make(version: str, state: State) -> ModuleType:
     trt.state = state  # type: ignore[attr-defined]
     kinds: dict[str, Any] = {}
     for name in ENUMERATIONS:
-        members = [key for key, value in real[name].items() if value == "=" and not key.startswith("_")]
+        members = [
+            key for key, value in real[name].items() if value == "=" and not key.startswith("_")
+        ]
         kinds[name] = enum.IntEnum(name, {key: number for number, key in enumerate(members)})
         setattr(trt, name, kinds[name])
 
@@ -98,7 +100,9 @@ def make(version: str, state: State) -> ModuleType:
         np_type = np.dtype(helper.tensor_dtype_to_np_dtype(elem_type))
         if np_type == np.int64 and "INT64" not in real["DataType"]:
             np_type = np.dtype(np.int32)  # what TensorRT 8 makes of it
-        return kinds["DataType"][next(name for name, have in DTYPES.items() if np.dtype(have) == np_type)]
+        return kinds["DataType"][
+            next(name for name, have in DTYPES.items() if np.dtype(have) == np_type)
+        ]
 
     class ILogger:
         INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
@@ -113,7 +117,9 @@ def make(version: str, state: State) -> ModuleType:
         def __init__(self) -> None:
             self.made = True
 
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None: ...
+        def phase_start(
+            self, phase_name: str, parent_phase: str | None, num_steps: int
+        ) -> None: ...
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             return True
@@ -271,7 +277,9 @@ def make(version: str, state: State) -> ModuleType:
                 words = "Row major linear FP16 format"
             if state.layers is not None:
                 words = state.layers
-            kind = {"Conv": "CaskConvolution", "Gemm": "gemm", "Cast": "Reformat"}.get(node.op_type, "kgen")
+            kind = {"Conv": "CaskConvolution", "Gemm": "gemm", "Cast": "Reformat"}.get(
+                node.op_type, "kgen"
+            )
             inputs = [{"Name": name, "Format/Datatype": words} for name in node.input]
             found.append({"Name": node.name, "LayerType": kind, "Inputs": inputs, "Outputs": []})
         return found
@@ -326,7 +334,9 @@ def make(version: str, state: State) -> ModuleType:
                 header = json.loads(rest[:first])
                 assert header["version"] == version
             except (AssertionError, ValueError):
-                self._logger.log(ILogger.ERROR, "Serialization assertion stdVersionRead == kVERSION failed")
+                self._logger.log(
+                    ILogger.ERROR, "Serialization assertion stdVersionRead == kVERSION failed"
+                )
                 return None
             return ICudaEngine(header, rest[first:])
 
@@ -432,7 +442,10 @@ def make(version: str, state: State) -> ModuleType:
                         result = result + np.float32(state.output_offset)
                     state.cuda.view(addresses[name], result.nbytes)[:] = result.tobytes()
 
-            if "capture" in state.refuse and state.cuda.streams[int(stream_handle)].captured is not None:
+            if (
+                "capture" in state.refuse
+                and state.cuda.streams[int(stream_handle)].captured is not None
+            ):
                 return False
             return bool(state.cuda.queue(stream_handle, work))
 

@@ -149,7 +149,9 @@ def main() -> None:
         return
     if arguments.wheel is None:
         parser.error("name a wheel")
-    text = json.dumps(listing_of(arguments.wheel, python=arguments.python), indent=0, sort_keys=True)
+    text = json.dumps(
+        listing_of(arguments.wheel, python=arguments.python), indent=0, sort_keys=True
+    )
     if arguments.output:
         arguments.output.write_text(text + "\n")
     else:

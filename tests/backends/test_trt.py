@@ -12,8 +12,9 @@ import pytest
 
 from perception.backends import Engine, FrameEngine, open_engine
 from perception.backends.onnxrt import OnnxRuntimeEngine
-from perception.backends.trt import TensorRTEngine, has_plan
+from perception.backends.trt import TensorRTEngine
 from perception.backends.trt_build import build
+from perception.backends.trt_plans import has_plan
 from perception.errors import EngineError, RequestError
 from perception.models.anchor_free import AnchorFree
 from perception.preprocess import Preprocessor
@@ -84,13 +85,17 @@ def test_a_repeating_shape_becomes_a_graph(each: Any, built: Path) -> None:
         for step in range(8):
             feeds = images(1, step)
             have = engine.infer(feeds)["boxes"].copy()
-            assert np.abs(have - OnnxRuntimeEngine(built).infer(feeds)["boxes"]).max() < HALF_ROUNDING
+            assert (
+                np.abs(have - OnnxRuntimeEngine(built).infer(feeds)["boxes"]).max() < HALF_ROUNDING
+            )
         assert each.cuda.calls["cudaGraphInstantiate"] == 1
         assert each.cuda.calls["cudaGraphLaunch"] == 6
         assert each.cuda.calls["cudaMemcpyAsync"] == 2 * 2 + 2  # two runs without, and the capture
 
 
-def test_changing_shapes_are_not_captured_and_old_graphs_are_dropped(each: Any, built: Path) -> None:
+def test_changing_shapes_are_not_captured_and_old_graphs_are_dropped(
+    each: Any, built: Path
+) -> None:
     with TensorRTEngine(built) as engine:
         for count in (2, 3, 2, 3, 2, 3):
             engine.infer(images(count))
@@ -138,8 +143,14 @@ def test_a_network_that_cannot_be_captured_runs_without_a_graph(
     ("feeds", "said"),
     [
         ({}, "inputs must be images, but are none"),
-        ({"picture": np.zeros((1, 3, 32, 64), np.float32)}, "inputs must be images, but are picture"),
-        ({"images": np.zeros((1, 3, 32, 64), np.float64)}, "images must be float32, but is float64"),
+        (
+            {"picture": np.zeros((1, 3, 32, 64), np.float32)},
+            "inputs must be images, but are picture",
+        ),
+        (
+            {"images": np.zeros((1, 3, 32, 64), np.float64)},
+            "images must be float32, but is float64",
+        ),
         ({"images": np.zeros((5, 3, 32, 64), np.float32)}, r"but got {'images': \(5, 3, 32, 64\)}"),
         ({"images": np.zeros((1, 3, 64, 64), np.float32)}, "perception build --size --batch"),
         ({"images": np.zeros((3, 32, 64), np.float32)}, "the plan was built for images"),
@@ -151,7 +162,8 @@ def test_a_wrong_feed_is_told(built: Path, feeds: Any, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refused", "said"), [("execute", "inference failed"), ("shape", r"images cannot be \(1, 3, 32, 64\)")]
+    ("refused", "said"),
+    [("execute", "inference failed"), ("shape", r"images cannot be \(1, 3, 32, 64\)")],
 )
 def test_a_failure_on_the_gpu_is_told(each: Any, built: Path, refused: str, said: str) -> None:
     with TensorRTEngine(built) as engine:
@@ -205,7 +217,9 @@ def test_a_missing_plan_is_built_at_first_use_with_a_message(
 
 
 def test_a_missing_plan_can_be_an_error(fake: Any, tiny: Path) -> None:
-    with pytest.raises(EngineError, match=r"has no TensorRT plan \(no plan has been built\); `perception build"):
+    with pytest.raises(
+        EngineError, match=r"has no TensorRT plan \(no plan has been built\); `perception build"
+    ):
         TensorRTEngine(tiny, build=False)
 
 
@@ -214,7 +228,9 @@ def test_a_damaged_plan_is_built_again(
     each: Any, tiny: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     plan = build(tiny, parity=False).plan
-    plan.path.write_bytes(plan.path.read_bytes()[:-9] if damage == "truncated" else b"x" * plan.size)
+    plan.path.write_bytes(
+        plan.path.read_bytes()[:-9] if damage == "truncated" else b"x" * plan.size
+    )
 
     with TensorRTEngine(tiny) as engine:
         engine.infer(images(1))
@@ -268,7 +284,10 @@ def test_auto_runs_on_the_cpu_where_there_is_no_gpu(
     fake.cuda.driver_version = 0
 
     assert open_engine(tiny).backend == "onnxruntime"
-    assert has_plan(tiny) == (False, "no NVIDIA driver is loaded: there is no GPU here, or `nvidia-smi` fails too")
+    assert has_plan(tiny) == (
+        False,
+        "no NVIDIA driver is loaded: there is no GPU here, or `nvidia-smi` fails too",
+    )
     assert len(caplog.records) == 1
 
 
@@ -300,7 +319,9 @@ def test_a_detector_finds_the_same_on_both_runtimes(each: Any, bright_engine: Pa
         theirs = AnchorFree(reference, engine.card)(frame)
 
     assert len(theirs) == 1
-    assert np.abs(ours.xyxy - theirs.xyxy).max() < 1 and np.abs(ours.score - theirs.score).max() < 0.01
+    assert (
+        np.abs(ours.xyxy - theirs.xyxy).max() < 1 and np.abs(ours.score - theirs.score).max() < 0.01
+    )
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++ to run the kernel")
@@ -331,7 +352,9 @@ def test_frames_prepared_on_the_gpu_use_the_graph_with_fresh_pixels(each: Any, b
         spec = engine.card.input
         levels = (10, 50, 90, 130, 170)
         frames = [Frame(np.full((32, 64, 3), level, np.uint8)) for level in levels]
-        means = [float(engine.infer_frames([frame], spec)[0]["boxes"][0, 100].sum()) for frame in frames]
+        means = [
+            float(engine.infer_frames([frame], spec)[0]["boxes"][0, 100].sum()) for frame in frames
+        ]
 
     assert each.cuda.calls["cudaGraphLaunch"] == 3
     steps = np.diff(means)
@@ -340,7 +363,11 @@ def test_frames_prepared_on_the_gpu_use_the_graph_with_fresh_pixels(each: Any, b
 
 @pytest.mark.parametrize("prepare", ["auto", "host"])
 def test_without_a_kernel_pictures_are_prepared_on_the_host(
-    each: Any, built: Path, prepare: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    each: Any,
+    built: Path,
+    prepare: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def missing(*arguments: Any) -> Any:
         raise RuntimeError("Failed to dlopen libnvrtc.so.12")
@@ -367,7 +394,9 @@ def test_preparing_on_the_gpu_can_be_insisted_on(fake: Any, tiny: Path) -> None:
     build(tiny, parity=False)
     with TensorRTEngine(tiny, prepare="gpu") as engine:
         assert engine.card is not None
-        with pytest.raises(EngineError, match="cannot be prepared on the GPU: CUDA: loading the kernel"):
+        with pytest.raises(
+            EngineError, match="cannot be prepared on the GPU: CUDA: loading the kernel"
+        ):
             engine.infer_frames([Frame(np.zeros((32, 64, 3), np.uint8))], engine.card.input)
     with pytest.raises(RequestError, match="choose one of auto, gpu, host"):
         TensorRTEngine(tiny, prepare="elsewhere")

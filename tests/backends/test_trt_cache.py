@@ -55,10 +55,15 @@ def test_nothing_built_is_missing(cache: PlanCache) -> None:
         ({"gpu": "NVIDIA H200"}, "built on Orin, and this is NVIDIA H200"),
         ({"capability": "9.0"}, "built for compute 8.7, and this is 9.0"),
         ({"onnx": "b" * 64}, "the ONNX file has changed"),
-        ({"shapes": "images 1x3x320x512"}, "built for images 1x3x384x640, and images 1x3x320x512 is asked"),
+        (
+            {"shapes": "images 1x3x320x512"},
+            "built for images 1x3x384x640, and images 1x3x320x512 is asked",
+        ),
     ],
 )
-def test_another_key_is_stale_and_says_why(cache: PlanCache, change: dict[str, str], said: str) -> None:
+def test_another_key_is_stale_and_says_why(
+    cache: PlanCache, change: dict[str, str], said: str
+) -> None:
     cache.store("road", KEY, b"plan", DETAILS)
 
     state = cache.state("road", replace(KEY, **change))
@@ -109,7 +114,9 @@ def test_a_record_without_its_plan_is_stale(cache: PlanCache) -> None:
         cache.read(plan)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "other/1"}', '{"schema": "perception-plan/1"}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"schema": "other/1"}', '{"schema": "perception-plan/1"}']
+)
 def test_a_broken_record_is_stale_and_never_a_traceback(cache: PlanCache, text: str) -> None:
     plan = cache.store("road", KEY, b"plan", DETAILS)
     plan.record.write_text(text)
@@ -159,7 +166,9 @@ def test_another_engine_s_plans_do_not_count(cache: PlanCache) -> None:
 
 
 @pytest.mark.parametrize("step", ["write", "rename"])
-def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_a_failed_write_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     target = tmp_path / "a.plan"
     target.write_bytes(b"old")
 
@@ -185,7 +194,9 @@ def test_ctrl_c_in_a_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_crash_between_the_two_files_leaves_no_plan(cache: PlanCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_between_the_two_files_leaves_no_plan(
+    cache: PlanCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache.store("road", KEY, b"old", DETAILS)
     write = trt_cache.write_atomically
 
@@ -243,7 +254,9 @@ def test_the_lock_of_a_killed_process_is_free(cache: PlanCache) -> None:
         process.stdout.close()
 
 
-def test_the_cache_folder_is_the_platform_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_folder_is_the_platform_s(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("PERCEPTION_CACHE", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -21,7 +21,12 @@ def test_the_gpu_is_described(fake: Any) -> None:
 
 
 def test_the_old_names_of_cuda_python_serve_too(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("cuda.bindings", "cuda.bindings.runtime", "cuda.bindings.driver", "cuda.bindings.nvrtc"):
+    for name in (
+        "cuda.bindings",
+        "cuda.bindings.runtime",
+        "cuda.bindings.driver",
+        "cuda.bindings.nvrtc",
+    ):
         monkeypatch.setitem(sys.modules, name, None)
     old = ModuleType("cuda")
     old.cudart, old.cuda, old.nvrtc = fake.cuda.runtime, fake.cuda.driver, fake.cuda.nvrtc  # type: ignore[attr-defined]
@@ -33,7 +38,8 @@ def test_the_old_names_of_cuda_python_serve_too(fake: Any, monkeypatch: pytest.M
 
 
 def test_a_missing_cuda_python_says_which_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cuda", None)
+    for name in ("cuda", "cuda.bindings", "cuda.bindings.runtime", "cuda.cudart"):
+        monkeypatch.setitem(sys.modules, name, None)
 
     with pytest.raises(EngineError, match="pip install cuda-python"):
         Cuda()
@@ -42,7 +48,9 @@ def test_a_missing_cuda_python_says_which_to_install(monkeypatch: pytest.MonkeyP
 def test_a_driver_older_than_cuda_python_is_told_with_the_version_to_install(fake: Any) -> None:
     fake.cuda.driver_version, fake.cuda.runtime_version = 12020, 13050
 
-    with pytest.raises(EngineError, match=r"for CUDA 13.5, but the driver only knows CUDA 12.2.*'cuda-python<13'"):
+    with pytest.raises(
+        EngineError, match=r"for CUDA 13.5, but the driver only knows CUDA 12.2.*'cuda-python<13'"
+    ):
         Cuda().gpu()
 
 

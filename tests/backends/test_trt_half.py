@@ -91,12 +91,16 @@ def test_results_differ_by_rounding_only(tiny: Path) -> None:
 
     (expected,), (have,) = run(original, x), run(converted, x)
 
-    assert 0 < np.abs(expected - have).max() < 0.01  # of values over 2000, where FP16 has steps of 2
+    assert (
+        0 < np.abs(expected - have).max() < 0.01
+    )  # of values over 2000, where FP16 has steps of 2
 
 
 def test_a_weight_beyond_half_s_range_goes_to_its_end(tiny: Path) -> None:
     weight = np.full((1, 1, 1, 1), 1e9, np.float32)
-    converted, _ = to_half(model([node("Conv", ["x", "w"], ["y"])], [1, 1, 2, 2], [1, 1, 2, 2], w=weight))
+    converted, _ = to_half(
+        model([node("Conv", ["x", "w"], ["y"])], [1, 1, 2, 2], [1, 1, 2, 2], w=weight)
+    )
 
     (tensor,) = converted.graph.initializer
     assert numpy_helper.to_array(tensor).item() == 65504
@@ -121,7 +125,9 @@ def test_resize_keeps_its_scales(tiny: Path) -> None:
         node("Resize", ["x", "", "scales"], ["a"], mode="nearest"),
         node("Conv", ["a", "w"], ["y"]),
     ]
-    made = model(nodes, [1, 1, 2, 2], [1, 1, 4, 4], w=weight, scales=np.array([1, 1, 2, 2], np.float32))
+    made = model(
+        nodes, [1, 1, 2, 2], [1, 1, 4, 4], w=weight, scales=np.array([1, 1, 2, 2], np.float32)
+    )
     converted, _ = to_half(made)
 
     resize = next(n for n in converted.graph.node if n.op_type == "Resize")
@@ -165,7 +171,13 @@ def test_a_subgraph_still_finds_what_it_reads() -> None:
     weight = np.full((1, 1, 1, 1), 0.5, np.float32)
     nodes = [
         node("Conv", ["x", "w"], ["a"]),
-        node("If", ["yes"], ["z"], then_branch=branch("then", "Neg"), else_branch=branch("else", "Abs")),
+        node(
+            "If",
+            ["yes"],
+            ["z"],
+            then_branch=branch("then", "Neg"),
+            else_branch=branch("else", "Abs"),
+        ),
         node("Conv", ["z", "w"], ["y"]),
     ]
     made = model(nodes, [1, 1, 2, 2], [1, 1, 2, 2], w=weight, yes=np.array(True))
@@ -193,7 +205,10 @@ def test_types_that_cannot_be_worked_out_are_an_error(tiny: Path) -> None:
     def fail(*arguments: Any, **options: Any) -> Any:
         raise RuntimeError("inference failed")
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(EngineError, match="types in the ONNX"):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(EngineError, match="types in the ONNX"),
+    ):
         patch.setattr(onnx.shape_inference, "infer_shapes", fail)
         to_half(broken)
 

@@ -13,7 +13,11 @@ from perception.backends.trt_inspect import precision_problem, precisions_of
 def information(*layers: tuple[str, str]) -> str:
     """(type of layer, type of its input) each."""
     found = [
-        {"Name": f"layer {i}", "LayerType": kind, "Inputs": [{"Name": "x", "Format/Datatype": words}]}
+        {
+            "Name": f"layer {i}",
+            "LayerType": kind,
+            "Inputs": [{"Name": "x", "Format/Datatype": words}],
+        }
         for i, (kind, words) in enumerate(layers)
     ]
     return json.dumps({"Layers": found})
@@ -47,7 +51,9 @@ def test_only_layers_with_weights_count_where_there_are_any() -> None:
 
 
 def test_fused_layers_count_where_fusion_hid_the_convolutions() -> None:
-    assert precisions_of(information(("kgen", "Half"), ("kgen", "Half"), ("Reformat", "Float"))) == {"fp16": 2}
+    assert precisions_of(
+        information(("kgen", "Half"), ("kgen", "Half"), ("Reformat", "Float"))
+    ) == {"fp16": 2}
 
 
 def test_a_layer_counts_as_its_lowest_input() -> None:
@@ -96,4 +102,6 @@ def test_what_cannot_be_confirmed_is_a_warning() -> None:
 
 
 def test_layers_may_be_described_by_anything(each: Any) -> None:
-    assert precisions_of(json.dumps({"Layers": [{"LayerType": None, "Inputs": [None, 3, {}]}]})) == {}
+    assert (
+        precisions_of(json.dumps({"Layers": [{"LayerType": None, "Inputs": [None, 3, {}]}]})) == {}
+    )

@@ -14,7 +14,7 @@ from perception.backends.trt_model import read_model
 from perception.backends.trt_parity import average_precision, compare, draw_road
 from perception.types import Detections
 
-PICTURE = np.zeros((60, 80, 3), np.uint8)
+PICTURE = np.zeros((32, 64, 3), np.uint8)
 
 
 class Shifted:
@@ -30,7 +30,10 @@ class Shifted:
         self.outputs = self._engine.outputs
 
     def infer(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value + np.float32(self.offset) for name, value in self._engine.infer(feeds).items()}
+        return {
+            name: value + np.float32(self.offset)
+            for name, value in self._engine.infer(feeds).items()
+        }
 
     def close(self) -> None:
         self._engine.close()
@@ -68,7 +71,9 @@ def test_differences_are_measured(tiny: Path) -> None:
     result = report(tiny, found((10, 0.9, 0), (40, 0.5, 1)), found((10.75, 0.9, 0), (40, 0.495, 1)))
 
     assert result.passed
-    assert result.max_box_px == pytest.approx(0.75) and result.max_score == pytest.approx(0.005, abs=1e-6)
+    assert result.max_box_px == pytest.approx(0.75) and result.max_score == pytest.approx(
+        0.005, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,6 +122,36 @@ def test_one_in_fifty_may_differ_by_more(tiny: Path, moved: int, passed: bool) -
     assert result.passed is passed and result.max_box_px == 3
 
 
+def test_one_kept_here_and_two_there_is_no_object_lost(tiny: Path) -> None:
+    pair, one = found((10, 0.9, 0), (15, 0.5, 0)), found((10, 0.9, 0))
+
+    for want, have in ((pair, one), (one, pair)):
+        result = report(tiny, want, have)
+        assert result.missed == 0 and result.ap_points == pytest.approx(0)
+
+
+def test_a_large_box_is_allowed_a_hundredth_of_its_side(tiny: Path) -> None:
+    def box(width: float) -> Detections:
+        xyxy = np.array([[0, 0, width, 50]], np.float32)
+        return Detections(xyxy, np.array([0.9], np.float32), np.zeros(1, np.int32), ("car",))
+
+    assert report(tiny, box(400), box(403)).passed
+    assert not report(tiny, box(400), box(405)).passed
+    assert not report(tiny, box(80), box(81.5)).passed
+
+
+def test_a_pixel_is_one_of_the_network_s_input(tiny: Path) -> None:
+    def detect(engine: Any, image: Any) -> Detections:
+        return found((10, 0.9, 0)) if engine.backend == "onnxruntime" else found((12.5, 0.9, 0))
+
+    large = np.zeros((96, 192, 3), np.uint8)  # three times the input
+    result = compare(
+        read_model(tiny), Shifted(tiny), precision="fp16", pictures=[large], detect=detect
+    )
+
+    assert result.passed and result.box_px == pytest.approx(2.5 / 3)
+
+
 def test_nothing_found_says_so_and_raw_outputs_decide(tiny: Path) -> None:
     result = report(tiny, found(), found())
 
@@ -145,9 +180,11 @@ def test_a_report_is_plain_data(tiny: Path) -> None:
 
 
 def test_average_precision_of_known_lists() -> None:
-    assert average_precision([(0.9, True), (0.8, True)], 2) == 1
-    assert average_precision([(0.9, True), (0.8, False), (0.7, True)], 2) == pytest.approx(0.5 + 0.5 * 2 / 3)
-    assert average_precision([(0.9, False)], 1) == 0
+    right, wrong = (True, 1), (False, 0)
+    assert average_precision([(0.9, *right), (0.8, *right)], 2) == 1
+    found = average_precision([(0.9, *right), (0.8, *wrong), (0.7, *right)], 2)
+    assert found == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert average_precision([(0.9, *wrong)], 1) == 0
     assert average_precision([], 3) == 0
 
 

@@ -23,7 +23,9 @@ from perception.errors import EngineError
 from perception.preprocess import Preprocessor
 from perception.types import Frame
 
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++ to run the kernel")
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="needs g++ to run the kernel"
+)
 SPEC = InputSpec(size=(64, 32), colour="rgb", mean=(10, 20, 30), std=(50, 60, 70))
 RAW = InputSpec(size=(64, 32))  # levels as they are, so that differences are in levels
 
@@ -82,7 +84,9 @@ def test_a_picture_comes_out_as_on_the_host(fake: Any, source: tuple[int, int], 
 @needs_compiler
 @pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
 @pytest.mark.parametrize("full_range", [False, True])
-@pytest.mark.parametrize("source", [(64, 32), (128, 64), (300, 180), (640, 360), (331, 187), (41, 33)])
+@pytest.mark.parametrize(
+    "source", [(64, 32), (128, 64), (300, 180), (640, 360), (331, 187), (41, 33)]
+)
 def test_planes_come_out_as_on_the_host(
     fake: Any, source: tuple[int, int], matrix: str, full_range: bool
 ) -> None:
@@ -109,7 +113,11 @@ def test_mean_std_and_colour_order_are_applied(fake: Any) -> None:
 
 @needs_compiler
 def test_a_batch_of_different_sizes_is_one_launch(fake: Any) -> None:
-    frames = [Frame(picture(100, 80)), as_planes(picture(64, 32, 1), "bt709"), Frame(picture(64, 32, 2))]
+    frames = [
+        Frame(picture(100, 80)),
+        as_planes(picture(64, 32, 1), "bt709"),
+        Frame(picture(64, 32, 2)),
+    ]
 
     tensor, mappings = on_device(fake, frames, RAW, (64, 32))
 
@@ -150,7 +158,9 @@ def test_black_and_white_are_exact(matrix: str, full_range: bool, black: int, wh
 
 @pytest.mark.parametrize("capability", ["7.5", "8.7", "9.0"])
 def test_the_kernel_compiles_for_real_gpus(capability: str) -> None:
-    pytest.importorskip("cuda.bindings.nvrtc", reason="needs cuda-python's NVRTC", exc_type=ImportError)
+    pytest.importorskip(
+        "cuda.bindings.nvrtc", reason="needs cuda-python's NVRTC", exc_type=ImportError
+    )
     try:
         binary = compile_to_cubin(Cuda(), SOURCE, KERNEL, capability=capability)
     except RuntimeError as error:
@@ -164,5 +174,7 @@ def test_a_kernel_that_does_not_compile_shows_the_compiler_s_words(
 ) -> None:
     install("10.16.1.11")
 
-    with pytest.raises(EngineError, match=r"compute 8\.7: prepare.cu\(1\): error: this does not compile$"):
+    with pytest.raises(
+        EngineError, match=r"compute 8\.7: prepare.cu\(1\): error: this does not compile$"
+    ):
         compile_to_cubin(Cuda(), "this does not compile", "prepare", capability="8.7")

@@ -193,7 +193,9 @@ def test_every_name_the_backend_touches_is_in_the_real_api(version: str) -> None
 @pytest.mark.parametrize("version", VERSIONS)
 def test_methods_that_tensorrt_calls_back_are_in_the_real_api(version: str) -> None:
     real = listing(version)
-    overrides = {pair for walker in backend_walks(int(version.split(".")[0])) for pair in walker.overrides}
+    overrides = {
+        pair for walker in backend_walks(int(version.split(".")[0])) for pair in walker.overrides
+    }
 
     assert ("ILogger", "log") in overrides
     for owner, method in overrides:
@@ -275,7 +277,9 @@ def tensorrt_api() -> ModuleType:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["10.16.1.11", "11.4.0.106", "8.6.0"])
-def test_the_committed_listings_are_what_the_real_bindings_say(version: str, tmp_path: Path) -> None:
+def test_the_committed_listings_are_what_the_real_bindings_say(
+    version: str, tmp_path: Path
+) -> None:
     if shutil.which("gcc") is None:
         pytest.skip("needs gcc, to compile stand-ins for the libraries the bindings are linked to")
     tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
@@ -286,8 +290,18 @@ def test_the_committed_listings_are_what_the_real_bindings_say(version: str, tmp
     wheels = list(folder.glob(f"{name}-{version}-{tag}-*.whl"))
     if not wheels:
         if version == "8.6.0":
-            pytest.skip("needs the 800 MB wheel tensorrt 8.6.0 in the folder PERCEPTION_TENSORRT_WHEELS")
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-q"]
+            pytest.skip(
+                "needs the 800 MB wheel tensorrt 8.6.0 in the folder PERCEPTION_TENSORRT_WHEELS"
+            )
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--only-binary=:all:",
+            "-q",
+        ]
         got = subprocess.run(
             [*command, "-d", str(tmp_path), f"{name}=={version}"], capture_output=True, text=True
         )
@@ -326,7 +340,9 @@ def test_an_old_tensorrt_is_refused(install: Callable[[str], Any]) -> None:
         load_api()
 
 
-@pytest.mark.parametrize(("version", "typed"), [("8.6.0", False), ("10.16.1.11", True), ("11.4.0.106", True)])
+@pytest.mark.parametrize(
+    ("version", "typed"), [("8.6.0", False), ("10.16.1.11", True), ("11.4.0.106", True)]
+)
 def test_the_version_says_where_precision_comes_from(
     install: Callable[[str], Any], version: str, typed: bool
 ) -> None:

@@ -1,0 +1,89 @@
+"""The backend on a real GPU with a real TensorRT: `pytest -m gpu`."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from perception.backends.installed import installed_engines
+from perception.backends.onnxrt import OnnxRuntimeEngine
+from perception.backends.trt import TensorRTEngine
+from perception.backends.trt_build import build
+from perception.backends.trt_cuda import Cuda
+from perception.backends.trt_version import load_api
+from perception.errors import EngineError
+from perception.preprocess import Preprocessor
+from perception.types import Frame
+
+pytestmark = pytest.mark.gpu
+
+
+def why_not() -> str | None:
+    """What this machine lacks, or None."""
+    try:
+        load_api()
+        Cuda().gpu()
+    except EngineError as error:
+        return str(error)
+    if importlib.util.find_spec("onnx") is None:
+        return "the onnx package is needed to build plans"
+    return None
+
+
+@pytest.fixture(autouse=True)
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    reason = why_not()
+    if reason:
+        pytest.skip(f"needs an NVIDIA GPU with TensorRT: {reason}")
+    monkeypatch.setenv("PERCEPTION_CACHE", str(tmp_path / "cache"))
+
+
+def images(count: int) -> dict[str, Any]:
+    return {"images": np.random.default_rng(0).random((count, 3, 32, 64), dtype=np.float32) * 255}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_small_network_runs_in_every_batch(tiny: Path, precision: str) -> None:
+    report = build(tiny, precision=precision, batch=4)
+    reference = OnnxRuntimeEngine(tiny)
+
+    assert report.parity is not None and report.parity["passed"]
+    with TensorRTEngine(tiny) as engine:
+        for count in (1, 1, 1, 1, 4, 2, 4, 4, 4, 1):
+            want = reference.infer(images(count))["boxes"]
+            have = engine.infer(images(count))["boxes"]
+            assert np.abs(have - want).max() < (0.01 if precision == "fp32" else 1.0)
+
+
+def test_a_quantised_network_runs(make_tiny: Callable[..., Path]) -> None:
+    path = make_tiny("quantised", quantised=True)
+
+    assert build(path).plan.key.precision == "int8"
+    with TensorRTEngine(path) as engine:
+        assert engine.infer(images(1))["boxes"].shape == (1, 512, 6)
+
+
+def test_the_kernel_gives_what_the_host_gives(tiny: Path) -> None:
+    build(tiny, precision="fp32", parity=False)
+    image = np.random.default_rng(0).integers(0, 255, (36, 64, 3)).astype(np.uint8)
+    image = np.kron(image, np.ones((10, 10, 1), np.uint8))
+    with TensorRTEngine(tiny, prepare="gpu") as engine:
+        assert engine.card is not None
+        spec = engine.card.input
+        want = engine.infer({"images": Preprocessor(spec)(Frame(image))[0]})["boxes"].copy()
+        for _ in range(4):
+            have = engine.infer_frames([Frame(image)], spec)[0]["boxes"]
+            assert np.abs(have - want).max() < 0.1
+
+
+def test_installed_engines_build_and_pass_parity() -> None:
+    for path in installed_engines().values():
+        for precision in ("fp32", "fp16"):
+            report = build(path, precision=precision, batch=2)
+            assert report.parity is not None and report.parity["passed"], path.name
+            assert report.precisions.get(precision, 0) > 0
