@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 # Packets tried out on a container before it is chosen; a track's first one comes well within these.
 TRIED = 200
+# What a muxer or filter says to a packet that is damaged itself; anything else is the output's fault.
+UNUSABLE = (av.error.InvalidDataError, av.error.ArgumentError)
 
 
 def check_sound(source: str, *, container: str, options: dict[str, str], name: str) -> None:
@@ -39,7 +41,7 @@ def check_sound(source: str, *, container: str, options: dict[str, str], name: s
     output = av.open(io.BytesIO(), "w", format=container, container_options=dict(options))
     sound = None
     try:
-        sound = SoundCopy(source, output)
+        sound = SoundCopy(source, output, strict=True)
         sound.copy_until(None, Fraction(0), most=TRIED)
         output.close()
     except (av.error.FFmpegError, ValueError) as error:
@@ -62,16 +64,20 @@ class SoundCopy:
     Args:
         source: the file.
         output: where the packets go; the tracks are added to it.
+        strict: raise what the output says to the first packet, instead of leaving the packet out.
 
     Attributes:
         copied: packets copied.
-        skipped: packets that the output could not take: without a time, or their times go backwards.
+        skipped: packets that were damaged: without a usable time, or refused by the output.
 
     Raises:
         ValueError: this kind of output cannot hold one of the tracks.
     """
 
-    def __init__(self, source: str, output: av.container.OutputContainer) -> None:
+    def __init__(
+        self, source: str, output: av.container.OutputContainer, *, strict: bool = False
+    ) -> None:
+        self._strict = strict
         self.copied = 0
         self.skipped = 0
         self._output: av.container.OutputContainer | None = output
@@ -142,16 +148,34 @@ class SoundCopy:
             ticks = round(shift / packet.time_base)
             packet.pts = None if packet.pts is None else packet.pts + ticks
             packet.dts = None if packet.dts is None else packet.dts + ticks
-        begin = packet.dts if packet.dts is not None else packet.pts
-        if begin is None or begin <= self._last.get(index, begin - 1):
+        if packet.dts is None:
+            packet.dts = packet.pts
+        begin, shown = packet.dts, packet.pts
+        late = begin is None or begin <= self._last.get(index, begin - 1)
+        if late or shown is None or shown < begin:
             self.skipped += 1
             return
         self._last[index] = begin
-        filtered = self._filters[index].filter(packet) if index in self._filters else [packet]
-        for ready in filtered:
-            ready.stream = self._tracks[index]
-            self._output.mux_one(ready)
-        self.copied += 1
+        try:
+            for ready in self._filtered(packet):
+                ready.stream = self._tracks[index]
+                self._output.mux_one(ready)
+        except UNUSABLE:
+            if self._strict and not self.copied:
+                raise
+            self.skipped += 1
+        else:
+            self.copied += 1
+
+    def _filtered(self, packet: Any) -> list[Any]:
+        found = self._filters.get(packet.stream_index)
+        if found is None:
+            return [packet]
+        try:
+            return list(found.filter(packet))
+        except UNUSABLE:
+            self.skipped += 1
+            return []
 
     def _read(self) -> Generator[Any, None, None]:
         demuxer = self._container.demux(*self._container.streams.audio)

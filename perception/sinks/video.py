@@ -13,14 +13,14 @@ from typing import Any
 import av
 import av.container
 import av.error
-import numpy as np
 
 from perception.colour import bgr_to_planes
 from perception.errors import InputError, SinkError
 from perception.sinks import check_output
+from perception.sinks.encoder import Encoder
 from perception.sinks.sound import SoundCopy, check_sound
 from perception.sources import SourceInfo
-from perception.types import U8, FrameResult, Planes
+from perception.types import FrameResult, Planes
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +33,6 @@ REGULAR_AT_END = "hybrid_fragmented+delay_moov"
 MOVFLAGS = REGULAR_AT_END if av.library_versions["libavformat"] >= (62, 12) else STAYS_FRAGMENTED
 FRAGMENTS = {"movflags": MOVFLAGS, "frag_duration": "500000"}
 CLUSTERS = {"cluster_time_limit": "500", "avoid_negative_ts": "disabled"}
-# libx264 settings between its presets "superfast" and "veryfast": the size of the latter for two thirds of
-# its processor time. No B-frames: decoding order is showing order, and no time stamp needs a shift.
-ENCODER = {"preset": "superfast", "mbtree": "1", "rc-lookahead": "10", "bf": "0"}
-# The output may spend at most so many times the source's bits, however noisy it is.
-MOST_OF_SOURCE_RATE = 1.4
-# Below this, a cap would be visible: bits per pixel and second.
-LEAST_BITS_PER_PIXEL = 0.03
-MOST_THREADS = 4
 # The claimed end of a stream is believed if the last frame would stay no longer than this.
 LONGEST_LAST_FRAME_S = 5.0
 
@@ -58,7 +50,7 @@ class VideoSink:
         path: of the file: .mp4, .mov or .mkv; replaced if it exists.
         draw: what to encode for a result; by default the frame as it is.
         crf: quality of libx264; lower is better and larger.
-        preset: of libx264; by default this project's own settings (`ENCODER`).
+        preset: of libx264; by default this project's own settings (encoder.py).
         audio: copy the source's sound tracks.
         threads: of the encoder; by default one for each core, four at most.
         inputs: files that are read in the same run; the output may not be one of them.
@@ -90,10 +82,8 @@ class VideoSink:
             )
         self._format = CONTAINERS[suffix]
         self._draw = draw
-        chosen = ENCODER if preset is None else {"preset": preset, "bf": "0"}
-        self._options = {**chosen, "crf": f"{crf:g}"}
+        self._settings: dict[str, Any] = {"crf": crf, "preset": preset, "threads": threads}
         self._audio = audio
-        self._threads = threads or min(MOST_THREADS, os.cpu_count() or 1)
         self.notes: list[str] = []
         self.written = 0
         self._container: av.container.OutputContainer | None = None
@@ -113,10 +103,6 @@ class VideoSink:
         self._shift = 0
         self._last_pts: int | None = None
         self._gap = max(1, round(1 / (info.rate or 25) / info.time_base))
-        width, height = info.size
-        self._even = width + width % 2, height + height % 2
-        if self._even != info.size:
-            self._say(f"{width}x{height} is odd; the video is {self._even[0]}x{self._even[1]}")
         options = {"max_interleave_delta": "1000000", "flush_packets": "1"}
         if self._format == "matroska":
             options |= CLUSTERS
@@ -129,29 +115,17 @@ class VideoSink:
             self._container = av.open(
                 str(self.path), "w", format=self._format, container_options=options
             )
-            self._video = self._container.add_stream("libx264", rate=info.rate or 25)
+            self._encoder = Encoder(self._container, info, **self._settings)
         except (av.error.FFmpegError, ValueError, OSError) as error:
             raise InputError(f"{self.path}: cannot be written ({error})") from error
-        self._set_up_encoder(info)
+        if self._encoder.size != info.size:
+            odd, even = "x".join(map(str, info.size)), "x".join(map(str, self._encoder.size))
+            self._say(f"{odd} is odd; the video is {even}")
         if sounding is not None:
             self._sound = SoundCopy(sounding, self._container)
         if self._format != "matroska":
             bases = [info.time_base, *(self._sound.time_bases if self._sound is not None else ())]
             self._container.container_options["movie_timescale"] = str(_movie_timescale(bases))
-
-    def _set_up_encoder(self, info: SourceInfo) -> None:
-        context = self._video.codec_context
-        context.width, context.height = self._even
-        context.pix_fmt = "yuv420p"
-        context.time_base = info.time_base
-        self._video.time_base = info.time_base
-        context.options = {**self._options, **_rate_cap(info)}
-        context.thread_count = self._threads
-        context.sample_aspect_ratio = info.sample_aspect_ratio
-        context.colorspace = info.colour.space
-        context.color_primaries = info.colour.primaries
-        context.color_trc = info.colour.trc
-        context.color_range = info.colour.range
 
     def write(self, result: FrameResult) -> None:
         """Encode one frame.
@@ -177,10 +151,11 @@ class VideoSink:
         if self._last_pts is not None:
             self._gap = pts - self._last_pts
         self._last_pts = pts
-        picture = self._picture(planes)
-        picture.pts = pts + self._shift
-        picture.time_base = self._info.time_base
-        self._attempt(lambda: self._encode(picture))
+        if planes.size != self._info.size:
+            raise SinkError(
+                f"{self.path}: a picture is {planes.size}, but the video is {self._info.size}"
+            )
+        self._attempt(lambda: self._mux(self._encoder.encode(planes, pts + self._shift)))
         self.written += 1
 
     def _start_before_zero(self, pts: int) -> None:
@@ -214,31 +189,30 @@ class VideoSink:
     def _end(self) -> None:
         assert self._container is not None
         if self._last_pts is not None:
-            self._encode(None)
+            self._mux(self._encoder.drain(), last=True)
         if self._sound is not None:
             self._sound.copy_until(None, self._shift * self._info.time_base)
+            if self._sound.skipped:
+                self._say(f"{self._sound.skipped} damaged packets of sound were left out")
         self._container.close()
 
-    def _encode(self, picture: av.VideoFrame | None) -> None:
+    def _mux(self, encoded: list[Any], *, last: bool = False) -> None:
+        """Write packets; each waits for the next one, which tells how long it is shown."""
         assert self._container is not None
-        packets = [*self._pending, *self._video.codec_context.encode(picture)]
-        # Each packet waits for the next one, which tells how long it is shown.
-        if picture is not None:
+        packets = [*self._pending, *encoded]
+        following = packets[1:]
+        if not last:
             self._pending = packets[-1:]
-            packets, following = packets[:-1], packets[1:]
-        else:
-            following = packets[1:]
+            packets = packets[:-1]
         for i, packet in enumerate(packets):
-            packet.stream = self._video
-            if i < len(following):
-                packet.duration = following[i].pts - packet.pts
-            else:
-                packet.duration = self._last_duration()
+            packet.stream = self._encoder.stream
+            known = i < len(following)
+            packet.duration = following[i].pts - packet.pts if known else self._last_duration()
             if self._sound is not None:
                 time = packet.dts * self._info.time_base
                 self._sound.copy_until(time, self._shift * self._info.time_base)
             self._container.mux_one(packet)
-        self._whole = self.path.stat().st_size if self.path.exists() else 0
+            self._whole = self.path.stat().st_size
 
     def _last_duration(self) -> int:
         """Of the last frame: to where the source says it ends, or as long as the one before."""
@@ -250,27 +224,6 @@ class VideoSink:
         ):
             return end - self._last_pts
         return self._gap
-
-    def _picture(self, planes: Planes) -> av.VideoFrame:
-        """The planes in the encoder's own memory, padded to even sizes."""
-        if planes.size != self._info.size:
-            raise SinkError(
-                f"{self.path}: a picture is {planes.size}, but the video is {self._info.size}"
-            )
-        picture = av.VideoFrame(*self._even, "yuv420p")
-        for plane, values in zip(picture.planes, (planes.y, planes.u, planes.v), strict=True):
-            lines: U8 = np.frombuffer(memoryview(plane), np.uint8).reshape(
-                plane.height, plane.line_size
-            )
-            height, width = values.shape
-            lines[:height, :width] = values
-            if width < plane.width:
-                lines[:height, width] = values[:, -1]
-            if height < plane.height:
-                lines[height] = lines[height - 1]
-        picture.colorspace = self._info.colour.space
-        picture.color_range = self._info.colour.range
-        return picture
 
     def _attempt(self, action: Callable[[], None]) -> None:
         try:
@@ -291,13 +244,13 @@ class VideoSink:
                 container.close()
             except (av.error.FFmpegError, OSError) as error:
                 log.debug("%s: closing after a failure: %s", self.path, error)
-            if self.path.is_file():
+            if self._whole:
                 os.truncate(self.path, self._whole)
         self._release()
 
     def _release(self) -> None:
         self._pending = []
-        self._video = None  # type: ignore[assignment]
+        self._encoder = None  # type: ignore[assignment]
         if self._sound is not None:
             self._sound.close()
             self._sound = None
@@ -305,15 +258,6 @@ class VideoSink:
     def _say(self, sentence: str) -> None:
         self.notes.append(sentence)
         log.info("%s: %s", self.path, sentence)
-
-
-def _rate_cap(info: SourceInfo) -> dict[str, str]:
-    """Options that keep the output from growing far beyond its source."""
-    if info.bit_rate is None:
-        return {}
-    pixels = info.size[0] * info.size[1] * float(info.rate or 25)
-    most = int(max(MOST_OF_SOURCE_RATE * info.bit_rate, LEAST_BITS_PER_PIXEL * pixels))
-    return {"maxrate": str(most), "bufsize": str(2 * most)}
 
 
 def _movie_timescale(bases: Sequence[Fraction]) -> int:
