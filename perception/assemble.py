@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from perception.config import DEFAULT, Config, load_config
+from perception.errors import RequestError
 from perception.registry import construct
 from perception.runner import Run
 from perception.sinks import Sink
 from perception.sources import LiveOptions, Source, open_source
+from perception.types import FrameResult, Planes
 
 __all__ = ["open", "open_run"]
 
@@ -29,6 +31,9 @@ def open(
     fps: float | None = None,
     live: LiveOptions | None = None,
     max_age_s: float | None = None,
+    segment_s: float | None = None,
+    page: int | str | None = None,
+    show: bool = False,
 ) -> Run:
     """Open a source and run a pipeline over it; iterate the run for results.
 
@@ -46,6 +51,9 @@ def open(
         fps: makes a folder of pictures a sequence at this rate.
         live: of cameras and streams: reconnecting, camera mode; its `live` plays a file as a camera would.
         max_age_s: frames of a live source that are older when their turn comes are skipped.
+        segment_s: write the overlay as one file after the other, each so many seconds long.
+        page: port, or "host:port", of a web page with the live overlay; without a host for this machine only.
+        show: show the overlay in a window.
 
     Raises:
         InputError: the source cannot be read, or an output not be written.
@@ -64,7 +72,16 @@ def open(
             family=family,
             track=track and (is_video or fps is not None),
         )
-        return open_run(opened, config, output=output, jsonl=jsonl, max_age_s=max_age_s)
+        return open_run(
+            opened,
+            config,
+            output=output,
+            jsonl=jsonl,
+            max_age_s=max_age_s,
+            segment_s=segment_s,
+            page=page,
+            show=show,
+        )
     except BaseException:
         opened.close()
         raise
@@ -77,12 +94,21 @@ def open_run(
     output: str | Path | None = None,
     jsonl: str | Path | None = None,
     max_age_s: float | None = None,
+    segment_s: float | None = None,
+    page: int | str | None = None,
+    show: bool = False,
 ) -> Run:
     """A run over an open source, with the outputs named by path."""
     inputs = () if source.info.path is None else (source.info.path,)
     sinks: list[Sink] = []
-    if output is not None:
-        sinks.append(_overlay_sink(source, config, output, inputs))
+    watched: list[Any] = []
+    if output is not None or segment_s is not None or page is not None or show:
+        draw = _drawing(config)
+        if output is not None or segment_s is not None:
+            sinks.append(_overlay_sink(source, config, draw, output, inputs, segment_s))
+        if page is not None or show:
+            watched = _live_sinks(source, draw, page, show)
+            sinks += watched
     pipeline = config.pipeline()
     try:
         if jsonl is not None:
@@ -94,31 +120,100 @@ def open_run(
                 if hasattr(stage, "engine")
             }
             sinks.append(JsonLinesSink(jsonl, engines=engines, inputs=inputs))
-        return Run(source, pipeline, sinks, max_age_s=max_age_s)
+        run = Run(source, pipeline, sinks, max_age_s=max_age_s)
+        for sink in watched:
+            sink.watch(run.counts, run.stop)
+        return run
     except BaseException:
         pipeline.close()
         raise
 
 
-def _overlay_sink(
-    source: Source, config: Config, output: str | Path, inputs: tuple[str, ...]
-) -> Sink:
+class _DrawnOnce:
+    """Draws a result once, for however many outputs show it one after the other."""
+
+    def __init__(self, overlay: Any) -> None:
+        self.bgr = overlay.bgr
+        self._overlay = overlay
+        self._result: FrameResult | None = None
+        self._planes: Planes | None = None
+
+    def __call__(self, result: FrameResult) -> Planes:
+        if result is not self._result or self._planes is None:
+            self._planes, self._result = self._overlay(result), result
+        return self._planes
+
+
+def _drawing(config: Config) -> _DrawnOnce:
     # Imported here: a run without an overlay does not pay for the encoder's and the drawing's imports.
     from perception.render import Overlay
 
-    overlay = construct(Overlay, config.overlay, where=f"{config.where}: [overlay]")
+    return _DrawnOnce(construct(Overlay, config.overlay, where=f"{config.where}: [overlay]"))
+
+
+def _overlay_sink(
+    source: Source,
+    config: Config,
+    draw: _DrawnOnce,
+    output: str | Path | None,
+    inputs: tuple[str, ...],
+    segment_s: float | None,
+) -> Sink:
+    if output is None:
+        raise RequestError("segments need a name: say with -o OUT.mp4 where the overlay goes")
     where = f"{config.where}: [video]"
+    values: dict[str, Any] = {"path": output, "draw": draw, **config.video}
     sink: Sink
     if source.info.kind == "pictures":
+        if segment_s is not None:
+            raise RequestError(
+                f"{source.info.name}: pictures have no length; segments are for videos"
+            )
         from perception.sinks.images import ImagesSink
 
-        sink = ImagesSink(output, draw=overlay.bgr)
-        return sink
-    from perception.sinks.video import VideoSink
+        sink = ImagesSink(output, draw=draw.bgr)
+    elif segment_s is not None:
+        from perception.sinks.segments import SegmentsSink
 
-    values: dict[str, Any] = {"path": output, "draw": overlay, "inputs": inputs, **config.video}
-    sink = construct(VideoSink, values, where=where)
+        sink = construct(SegmentsSink, {**values, "segment_s": segment_s}, where=where)
+    else:
+        from perception.sinks.video import VideoSink
+
+        sink = construct(VideoSink, {**values, "inputs": inputs}, where=where)
     return sink
+
+
+def _live_sinks(source: Source, draw: _DrawnOnce, page: int | str | None, show: bool) -> list[Any]:
+    """The page and the window."""
+    if source.info.kind == "pictures":
+        raise RequestError(
+            f"{source.info.name}: a page or a window shows videos and cameras, not pictures"
+        )
+    sinks: list[Any] = []
+    if page is not None:
+        from perception.sinks.page import PageSink
+
+        host, port = page_address(page)
+        sinks.append(PageSink(port, host=host, draw=draw))
+    if show:
+        from perception.sinks.window import WindowSink
+
+        sinks.append(WindowSink(draw=draw))
+    return sinks
+
+
+def page_address(page: int | str) -> tuple[str, int]:
+    """Host and port out of 8080, "8080" or "0.0.0.0:8080".
+
+    Raises:
+        RequestError: there is no port in it.
+    """
+    host, _, port = str(page).rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise RequestError(
+            f"page {page}: must be a port such as 8080, or host:port such as 0.0.0.0:8080"
+        )
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _engine_note(stage: Any) -> dict[str, Any]:

@@ -389,10 +389,7 @@ class Run:
                     )
                 )
         ledger.unprocessed += self._frames.lost
-        ledger.claimed = self.source.claimed
-        ledger.decoded = self.source.decoded
-        ledger.corrupt = self.source.corrupt
-        ledger.dropped = self._frames.dropped
+        self._count()
         if not self.sinks:
             ledger.written = ledger.inferred
         self.report.damage = list(self.source.damage)
@@ -405,6 +402,22 @@ class Run:
         for failure in self._failures:
             if not isinstance(failure, (Aborted, GeneratorExit)):
                 raise failure
+
+    def counts(self) -> dict[str, Any]:
+        """Where the frames went so far, and how the connection is; from any thread, while running."""
+        self._count()
+        found: dict[str, Any] = self.report.ledger.as_dict()
+        for name in ("connected", "reconnects"):
+            if hasattr(self.source, name):
+                found[name] = getattr(self.source, name)
+        return found
+
+    def _count(self) -> None:
+        ledger = self.report.ledger
+        ledger.claimed = self.source.claimed
+        ledger.decoded = self.source.decoded
+        ledger.corrupt = self.source.corrupt
+        ledger.dropped = self._frames.dropped
 
     def _attempt(self, action: Any) -> None:
         try:

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TextIO
 
 from perception.assemble import open as open_run
+from perception.assemble import page_address
 from perception.commands.live import configure_live, live_options
 from perception.config import DEFAULT
 from perception.errors import InputError, PerceptionError, RequestError
@@ -108,10 +109,16 @@ def _run_one(
         fps=options.fps,
         live=live_options(options),
         max_age_s=options.max_age,
+        segment_s=options.segment,
+        page=options.page,
+        show=options.show,
     )
     progress = Progress(
         run.info.name, run.info.frames, enabled=False if options.no_progress else None
     )
+    if options.page is not None:
+        host, port = page_address(options.page)
+        print(f"{run.info.name}: look at http://{host}:{port}/", file=sys.stderr)
     try:
         with run, stopped_by_signals(run):
             for _ in run:
