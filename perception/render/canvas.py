@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from typing import cast
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -28,9 +28,11 @@ from perception.types import U8, Planes
 F32 = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class ColourSpace:
-    """What the numbers of a picture mean: BGR when `matrix` is None, else Y'CbCr 4:2:0."""
+class ColourSpace(NamedTuple):
+    """What the numbers of a picture mean: BGR when `matrix` is None, else Y'CbCr 4:2:0.
+
+    A tuple because it is part of the key of every cached sprite, and tuples hash fast.
+    """
 
     matrix: str | None = None
     full_range: bool = True

@@ -18,7 +18,7 @@ Rect = tuple[int, int, int, int]
 _BEYOND = 64  # pixels outside the picture that boxes may reach: their edges are out of sight there
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item:
     """One object to draw.
 
