@@ -18,6 +18,7 @@ F64 = npt.NDArray[np.float64]
 LIKE_SIZE = 0.3  # largest difference of log width or log height
 MAX_RISE = 0.6  # largest shift up or down, in heights of the box
 MOST_BOXES = 12
+STILL = 0.8  # median IoU of predictions and detections from which on there is nothing to look for
 MIN_GAIN = 0.1  # IoU per box that a shift must bring
 PER_HEIGHT = 0.1  # what a shift by one height costs: of two good ones the smaller is likely
 
@@ -31,6 +32,9 @@ def common_shift(predicted: F64, detected: F64) -> tuple[float, float]:
     """
     known, found = predicted[:MOST_BOXES], detected[: MOST_BOXES + 4]
     if len(known) < 2 or len(found) < 2:
+        return 0.0, 0.0
+    as_is = iou(known.astype(np.float32), found.astype(np.float32)).max(axis=1)
+    if np.median(as_is) >= STILL:
         return 0.0, 0.0
     sides = np.maximum(known[:, 2:] - known[:, :2], 1)
     found_sides = np.maximum(found[:, 2:] - found[:, :2], 1)

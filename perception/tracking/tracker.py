@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perception.errors import ConfigError
-from perception.geometry import iou
+from perception.geometry import area, iou
 from perception.tracking.assignment import Rows, match
 from perception.tracking.camera import common_shift
 from perception.tracking.evidence import Evidence
@@ -235,9 +235,10 @@ class Tracker:
             free = np.flatnonzero(row_of < 0)
             if len(rows) == 0 or len(free) == 0:
                 continue
-            overlap = iou(predicted[free], detections.xyxy[rows])
-            same = kind[free][:, None] == self._kind[detections.class_id[rows]][None, :]
-            a, b = match(np.where(same & (overlap >= least), overlap, 0))
+            weight = _overlaps(predicted[free], detections.xyxy[rows], least)
+            if len(self._kind) > 1:
+                weight *= kind[free][:, None] == self._kind[detections.class_id[rows]][None, :]
+            a, b = match(weight)
             row_of[free[a]] = rows[b]
         return row_of
 
@@ -351,3 +352,20 @@ class Tracker:
         keep = np.flatnonzero(seen | ((unseen_s <= self.max_age_s + 1e-6) & ~gone))
         self._objects = objects.rows(keep)
         return tracks
+
+
+def _overlaps(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], least: float) -> F64:
+    """IoU of every pair of boxes, (N, M), 0 where it is below `least`.
+
+    Of 200 boxes on a picture few touch each other: only those pairs are worked out.
+    """
+    result = np.zeros((len(a), len(b)))
+    ax1, ay1, ax2, ay2 = a.T.copy()[:, :, None]
+    bx1, by1, bx2, by2 = b.T.copy()[:, None, :]
+    i, j = np.nonzero((ax1 < bx2) & (bx1 < ax2) & (ay1 < by2) & (by1 < ay2))
+    first, second = a[i], b[j]
+    sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
+    both = sides[:, 0] * sides[:, 1]
+    overlap = both / (area(first) + area(second) - both)
+    result[i, j] = np.where(overlap >= least, overlap, 0)
+    return result
