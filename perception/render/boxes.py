@@ -7,9 +7,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from perception.render.canvas import Canvas, ColourSpace, Sprite
+from perception.render.canvas import Canvas
 from perception.render.palette import BGR, INK
 from perception.render.shapes import ring, rounded_distance
+from perception.render.sprites import ColourSpace, Sprite
 from perception.render.style import Style
 
 F32 = npt.NDArray[np.float32]

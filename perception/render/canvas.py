@@ -12,10 +12,9 @@ block, whatever the parity of its position.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple, cast
+from typing import cast
 
 import cv2
 import numpy as np
@@ -23,37 +22,10 @@ import numpy.typing as npt
 
 from perception.colour import LUMA_WEIGHTS
 from perception.render.palette import BGR, INK
+from perception.render.sprites import ColourSpace, Sprite
 from perception.types import U8, Planes
 
 F32 = npt.NDArray[np.float32]
-
-
-class ColourSpace(NamedTuple):
-    """What the numbers of a picture mean: BGR when `matrix` is None, else Y'CbCr 4:2:0.
-
-    A tuple because it is part of the key of every cached sprite, and tuples hash fast.
-    """
-
-    matrix: str | None = None
-    full_range: bool = True
-
-    def values(self, bgr: BGR) -> tuple[float, float, float]:
-        """A colour as (b, g, r) or (y, cb, cr), 8-bit scale."""
-        return _values(self, bgr)
-
-
-@lru_cache(maxsize=512)
-def _values(space: ColourSpace, bgr: BGR) -> tuple[float, float, float]:
-    if space.matrix is None:
-        return float(bgr[0]), float(bgr[1]), float(bgr[2])
-    # Formula and quantisation: ITU-R BT.709-6 items 3.2 to 3.4 and 4.6; JFIF 1.02 for full range.
-    kr, kb = LUMA_WEIGHTS[space.matrix]
-    b, g, r = (c / 255.0 for c in bgr)
-    y = kr * r + (1 - kr - kb) * g + kb * b
-    cb, cr = (b - y) / (2 - 2 * kb), (r - y) / (2 - 2 * kr)
-    if space.full_range:
-        return 255 * y, 128 + 255 * cb, 128 + 255 * cr
-    return 16 + 219 * y, 128 + 224 * cb, 128 + 224 * cr
 
 
 @lru_cache(maxsize=512)
@@ -61,73 +33,6 @@ def _packed(space: ColourSpace, bgr: BGR) -> tuple[int, int]:
     """A colour as luma and as Cb, Cr packed the way they lie in memory."""
     y, cb, cr = (round(value) for value in space.values(bgr))
     return y, int(np.array([cb, cr], np.uint8).view(np.uint16)[0])
-
-
-Layer = tuple[F32, BGR]
-"""A (H, W) float32 coverage in 0..1 and the colour it is painted with."""
-
-Tile = tuple[npt.NDArray[np.uint8], F32, F32]
-"""Colour, its weight, and the weight of what lies below, of one plane of a sprite."""
-
-
-@dataclass(slots=True)
-class Sprite:
-    """A small picture with coverage, ready to be blended onto canvases of one colour space.
-
-    Attributes:
-        size: (width, height) in pixels of the full picture.
-    """
-
-    size: tuple[int, int]
-    space: ColourSpace
-    _colour: F32  # (H, W, 3), multiplied by the coverage
-    _alpha: F32  # (H, W)
-    _tiles: dict[tuple[int, int], tuple[Tile, ...]] = field(default_factory=dict)
-
-    @classmethod
-    def compose(cls, space: ColourSpace, layers: list[Layer]) -> Sprite:
-        """Paint layers of equal shape over each other, the first one lowest."""
-        height, width = layers[0][0].shape
-        colour = np.zeros((height, width, 3), np.float32)
-        alpha = np.zeros((height, width), np.float32)
-        for mask, bgr in layers:
-            keep = 1.0 - mask
-            colour *= keep[..., None]
-            colour += mask[..., None] * np.asarray(space.values(bgr), np.float32)
-            alpha = mask + alpha * keep
-        return cls((width, height), space, colour, alpha)
-
-    def tiles(self, x: int, y: int) -> tuple[Tile, ...]:
-        """One tile per plane for a sprite placed at (x, y)."""
-        parity = (x & 1, y & 1)
-        found = self._tiles.get(parity)
-        if found is None:
-            found = self._tiles[parity] = self._cut(*parity)
-        return found
-
-    def _cut(self, px: int, py: int) -> tuple[Tile, ...]:
-        """The tiles for a place whose coordinates are even (0) or odd (1)."""
-        if self.space.matrix is None:
-            return (_tile(self._colour, self._alpha),)
-        width, height = self.size
-        pad = ((py, (height + py) % 2), (px, (width + px) % 2))
-        colour = np.pad(self._colour[..., 1:], (*pad, (0, 0)))
-        luma = _tile(self._colour[..., 0], self._alpha)
-        return luma, _tile(_halve(colour), _halve(np.pad(self._alpha, pad)))
-
-
-def _halve(values: F32) -> F32:
-    """Mean of each 2 x 2 block."""
-    sums = values[0::2, 0::2] + values[0::2, 1::2] + values[1::2, 0::2] + values[1::2, 1::2]
-    return cast(F32, sums * np.float32(0.25))
-
-
-def _tile(premultiplied: F32, alpha: F32) -> Tile:
-    below = np.maximum(alpha, 1e-6)
-    plain = premultiplied / (below if premultiplied.ndim == 2 else below[..., None])
-    colour = np.clip(np.rint(plain), 0, 255).astype(np.uint8)
-    weight = np.ascontiguousarray(alpha, np.float32)
-    return colour, weight, np.asarray(1.0 - weight, np.float32)
 
 
 def _normals(points: F32, lengths: npt.NDArray[np.int64]) -> tuple[F32, F32]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from perception.render.canvas import ColourSpace, Layer, Sprite
 from perception.render.font import line_metrics, text_mask
 from perception.render.palette import BGR, INK, LIGHT_COLOURS, PAPER
 from perception.render.shapes import disc, rounded
 from perception.render.signs import sign_layers
+from perception.render.sprites import ColourSpace, Layer, Sprite
 from perception.render.style import Style
 
 F32 = npt.NDArray[np.float32]

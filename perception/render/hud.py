@@ -8,12 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from perception.render.canvas import Canvas, ColourSpace, Sprite
+from perception.render.canvas import Canvas
 from perception.render.chips import panel_text
 from perception.render.items import Rect
 from perception.render.palette import BGR, CLASS_COLOURS, DIM, INK, PAPER, class_colour, short_name
 from perception.render.shapes import disc, rounded
-from perception.render.sprites import SpriteCache
+from perception.render.sprites import ColourSpace, Sprite, SpriteCache
 from perception.render.style import Style
 
 _HOLD_S = 2.0  # a class stays listed this long after it was last seen: the panel should not flicker

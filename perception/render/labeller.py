@@ -6,13 +6,13 @@ from functools import partial
 
 import numpy as np
 
-from perception.render.canvas import Canvas, Sprite
+from perception.render.canvas import Canvas
 from perception.render.chips import chip
 from perception.render.items import Item, Key, Rect
 from perception.render.labels import place_labels
 from perception.render.palette import class_colour, short_name
 from perception.render.signs import has_pictogram
-from perception.render.sprites import SpriteCache
+from perception.render.sprites import Sprite, SpriteCache
 from perception.render.style import Style
 
 _MOST = 80  # labels on one picture

@@ -11,14 +11,14 @@ import numpy as np
 
 from perception.errors import unknown
 from perception.render.boxes import Outline
-from perception.render.canvas import Canvas, ColourSpace
+from perception.render.canvas import Canvas
 from perception.render.chips import point
 from perception.render.hud import CORNERS, FpsMeter, Hud
 from perception.render.items import Item, Rect, visible_items
 from perception.render.labeller import Labeller
 from perception.render.palette import BGR, class_colour
 from perception.render.road import draw_road
-from perception.render.sprites import SpriteCache
+from perception.render.sprites import ColourSpace, SpriteCache
 from perception.render.style import Style
 from perception.render.trails import Trails, draw_trails
 from perception.types import U8, FrameResult, Planes

@@ -8,10 +8,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from perception.render.canvas import Layer
 from perception.render.font import line_metrics, text_mask
 from perception.render.palette import BGR
 from perception.render.shapes import convex, disc, rounded
+from perception.render.sprites import Layer
 
 F32 = npt.NDArray[np.float32]
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from perception.colour import bgr_to_planes, planes_to_bgr
-from perception.render.canvas import Canvas, ColourSpace, Sprite
+from perception.render.canvas import Canvas
 from perception.render.palette import CLASS_COLOURS
+from perception.render.sprites import ColourSpace, Sprite
 from perception.types import Planes
 from tests.render import scenes
 

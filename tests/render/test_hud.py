@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from perception.render.canvas import ColourSpace
 from perception.render.hud import CORNERS, FpsMeter, Hud, clock_text
-from perception.render.sprites import SpriteCache
+from perception.render.sprites import ColourSpace, SpriteCache
 from perception.render.style import Style
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perception.render.canvas import Canvas, Sprite
+from perception.render.canvas import Canvas
 from perception.render.signs import has_pictogram, sign_layers
+from perception.render.sprites import Sprite
 
 KINDS = (
     "speed_30 speed_50 speed_120 end_80 end_no_overtaking stop yield no_entry priority_road "

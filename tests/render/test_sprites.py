@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from perception.render.canvas import ColourSpace, Sprite
-from perception.render.sprites import SpriteCache
+from perception.render.sprites import ColourSpace, Sprite, SpriteCache
 
 
 def test_the_least_recently_used_sprite_goes_first() -> None:
