@@ -69,7 +69,9 @@ class Report:
         if self.exit_status:
             broken = ", ".join(check.name for check in self.checks if check.state == FAIL)
             return f"A run cannot be done here: {broken}."
-        on_gpu = all(check.state == OK for check in self.checks if check.group == "gpu")
+        needed = ("NVIDIA driver", "cuda-python", "TensorRT")
+        states = {check.name: check.state for check in self.checks if check.group == "gpu"}
+        on_gpu = all(states.get(name) == OK for name in needed)
         return (
             f"A run can be done here, {'on TensorRT' if on_gpu else 'on the CPU (ONNX Runtime)'}."
         )
@@ -99,8 +101,8 @@ class Report:
 def report() -> Report:
     """Look at everything; takes a few seconds, because packages are really imported."""
     checks = [*machine(), *packages(), *video(), *gpu()]
-    ready = all(check.state == OK for check in checks if check.group == "gpu")
-    return Report((*checks, *engines(with_plans=ready)))
+    usable = {check.name for check in checks if check.group == "gpu" and check.state == OK}
+    return Report((*checks, *engines(with_plans={"cuda-python", "TensorRT"} <= usable)))
 
 
 def kind_of_machine() -> str:
@@ -215,7 +217,7 @@ def gpu() -> list[Check]:
         for name in ("cuda-python", "TensorRT"):
             checks.append(Check("gpu", name, OFF, "not looked at: no GPU"))
         return checks
-    checks += [_cuda_python(), _tensorrt(kind)]
+    checks += [_cuda_python(), _nvrtc(), _tensorrt(kind)]
     try:
         importlib.import_module("onnx")
     except Exception as error:
@@ -282,6 +284,20 @@ def _cuda_python() -> Check:
         f"CUDA {runtime}; {found.name}, compute {found.capability}, {found.memory / 2**30:.1f} GiB"
     )
     return Check("gpu", "cuda-python", OK, text)
+
+
+def _nvrtc() -> Check:
+    from perception.backends.trt_cuda import Cuda
+
+    try:
+        _, major, minor = Cuda().nvrtc.nvrtcVersion()
+    except Exception as error:  # without the library, cuda-python raises its own class
+        advice = (
+            "pictures are prepared on the CPU; `pip install nvidia-cuda-nvrtc-cu12` "
+            "(CUDA 13: `nvidia-cuda-nvrtc`) prepares them on the GPU"
+        )
+        return Check("gpu", "NVRTC", WARN, _first_line(error), advice)
+    return Check("gpu", "NVRTC", OK, f"CUDA {major}.{minor}")
 
 
 def _tensorrt(kind: str) -> Check:

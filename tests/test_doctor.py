@@ -36,7 +36,7 @@ def fakes(gpu: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setenv("PERCEPTION_CACHE", str(tmp_path / "cache"))
     folder = Path(__file__).parent / "backends"
     modules = {}
-    for name in ("fake_tensorrt", "fake_cuda"):
+    for name in ("fake_tensorrt", "fake_cuda", "fake_modules"):
         full = f"tests_backends_{name}"
         if full not in sys.modules:
             spec = importlib.util.spec_from_file_location(full, folder / f"{name}.py")
@@ -46,7 +46,7 @@ def fakes(gpu: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         modules[name] = sys.modules[full]
     cuda = modules["fake_cuda"].FakeCuda(tmp_path)
     trt = modules["fake_tensorrt"].make("10.16.1.11", modules["fake_tensorrt"].State(cuda=cuda))
-    modules["fake_tensorrt"].install(monkeypatch, trt, cuda)
+    modules["fake_modules"].install(monkeypatch, trt, cuda)
     return trt
 
 
@@ -222,7 +222,22 @@ def test_a_complete_gpu_machine_runs_on_tensorrt(
     assert find(report.checks, "TensorRT").found == "10.16.1.11"
     assert "Fake GPU, compute 8.7, 8.0 GiB" in find(report.checks, "cuda-python").found
     assert find(report.checks, "onnx").state == "ok"
+    assert find(report.checks, "NVRTC").found == "CUDA 12.2"
     assert find(report.checks, "engines").state == "warn"
+    assert report.summary == "A run can be done here, on TensorRT."
+
+
+def test_a_missing_kernel_compiler_costs_speed_and_not_tensorrt(
+    fakes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> Any:
+        raise RuntimeError("Failed to dlopen libnvrtc.so.12")
+
+    monkeypatch.setattr(fakes.state.cuda.nvrtc, "nvrtcVersion", missing)
+    report = doctor.report()
+
+    check = find(report.checks, "NVRTC")
+    assert check.state == "warn" and "nvidia-cuda-nvrtc-cu12" in check.advice
     assert report.summary == "A run can be done here, on TensorRT."
 
 

@@ -90,7 +90,8 @@ def build_plan(
     timing = _attach_timing_cache(config, timing_path)
     watch = _Watch(progress)
     if api.major >= 10:
-        config.progress_monitor = _monitor(api, watch)
+        monitor = _monitor(api, watch)  # named, so that it lives as long as the build
+        config.progress_monitor = monitor
         watch.stop_s = STOP_S
     data = watch.run(lambda: builder.build_serialized_network(network, config))
     del parser  # it owns the weights that the network reads until here

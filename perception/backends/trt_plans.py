@@ -37,6 +37,6 @@ def has_plan(path: Path) -> tuple[bool, str]:
     """Whether "auto" can take TensorRT for this file, and why not; never raises."""
     try:
         plan, why = find_plan(path, load_api())
-    except EngineError as error:
+    except (EngineError, OSError, RuntimeError) as error:  # cuda-python raises for a broken driver
         return False, str(error)
     return plan is not None, why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from perception import doctor
 
@@ -15,5 +16,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def call(options: argparse.Namespace) -> int:
     """Look and print; status 0 when the main job can run."""
     report = doctor.report()
-    print(report.to_json() if options.json else report.text())
+    print(json.dumps(report.to_json(), indent=1) if options.json else report.text())
     return report.exit_status

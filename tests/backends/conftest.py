@@ -62,7 +62,7 @@ def install(
     def install_version(version: str) -> Fake:
         cuda = cuda_module.FakeCuda(kernels)
         trt = tensorrt.make(version, tensorrt.State(cuda=cuda))
-        tensorrt.install(monkeypatch, trt, cuda)
+        load_sibling("fake_modules").install(monkeypatch, trt, cuda)
         return Fake(version, cuda, trt)
 
     return install_version

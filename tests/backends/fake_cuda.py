@@ -281,6 +281,7 @@ class FakeCuda:
                 "nvrtcGetCUBINSize": lambda program: (len(program["source"]),),
                 "nvrtcGetCUBIN": lambda program, text: fill(text, program["source"]),
                 "nvrtcDestroyProgram": lambda program: None,
+                "nvrtcVersion": lambda: (12, 2),
             },
         )
         inner = module.nvrtcCompileProgram

@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import inspect
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -486,28 +485,3 @@ def _check(one: type, real: dict[str, Any]) -> None:
             ours = [p for p in inspect.signature(value).parameters]
             theirs = real[name][member].strip("()").split(", ")
             assert set(ours) <= set(theirs), f"{name}.{member} takes {theirs}, not {ours}"
-
-
-def install(monkeypatch: Any, trt: ModuleType, cuda: Any) -> None:
-    """Put the fakes where the backend imports the real ones from."""
-    bindings = ModuleType("cuda.bindings")
-    root = ModuleType("cuda")
-    bindings.runtime, bindings.driver, bindings.nvrtc = cuda.runtime, cuda.driver, cuda.nvrtc  # type: ignore[attr-defined]
-    root.bindings = bindings  # type: ignore[attr-defined]
-    modules = {
-        "tensorrt": trt,
-        "cuda": root,
-        "cuda.bindings": bindings,
-        "cuda.bindings.runtime": cuda.runtime,
-        "cuda.bindings.driver": cuda.driver,
-        "cuda.bindings.nvrtc": cuda.nvrtc,
-    }
-    for name, module in modules.items():
-        module.__spec__ = importlib_spec(name)
-        monkeypatch.setitem(sys.modules, name, module)
-
-
-def importlib_spec(name: str) -> Any:
-    from importlib.machinery import ModuleSpec
-
-    return ModuleSpec(name, None)

@@ -39,7 +39,8 @@ def fakes(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     fake_tensorrt = load(folder / "fake_tensorrt.py", "tests_backends_fake_tensorrt")
     cuda = load(folder / "fake_cuda.py", "tests_backends_fake_cuda").FakeCuda(tmp_path)
     trt = fake_tensorrt.make("10.16.1.11", fake_tensorrt.State(cuda=cuda))
-    fake_tensorrt.install(monkeypatch, trt, cuda)
+    fakes = load(folder / "fake_modules.py", "tests_backends_fake_modules")
+    fakes.install(monkeypatch, trt, cuda)
     monkeypatch.setenv("PERCEPTION_CACHE", str(tmp_path / "cache"))
     return trt
 
