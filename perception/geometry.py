@@ -38,7 +38,8 @@ def iou(a: F32, b: F32) -> F32:
     """Intersection over union of every pair, (N, M) float32 in 0..1; 0 where both boxes are empty."""
     overlap = intersection(a, b)
     union = area(a)[:, None] + area(b)[None, :] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    ratio = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return np.asarray(ratio, np.float32)
 
 
 def nms(xyxy: F32, score: F32, group: npt.NDArray[Any] | None = None, *, max_iou: float) -> Rows:

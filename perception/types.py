@@ -42,7 +42,7 @@ def _array(
     owner: str, name: str, value: Any, dtype: type, shape: tuple[int | None, ...]
 ) -> npt.NDArray[Any]:
     """Return `value` as an array of the wanted dtype, or raise with the wanted and the actual shape."""
-    array = np.ascontiguousarray(value, dtype=dtype)
+    array: npt.NDArray[Any] = np.ascontiguousarray(value, dtype=dtype)
     matches = array.ndim == len(shape) and all(
         want is None or want == have for want, have in zip(shape, array.shape, strict=True)
     )
@@ -373,7 +373,7 @@ class FrameResult:
                     attributes=_attributes(tracks, track_id),
                 )
         for task, tracks in self.tracks.items():
-            for row in np.flatnonzero(tracks.detection < 0):
+            for row in map(int, np.flatnonzero(tracks.detection < 0)):
                 track_id = int(tracks.track_id[row])
                 x1, y1, x2, y2 = tracks.xyxy[row].tolist()
                 yield ObjectView(
