@@ -1,8 +1,8 @@
 """Draws the sample clips with their truth, or random training pictures.
 
-    python sample_videos/render.py                        the three clips, beside this file
-    python sample_videos/render.py --clip night_rain      one clip
-    python sample_videos/render.py --train OUT --pictures 1000 --seed 1
+python sample_videos/render.py                        the three clips, beside this file
+python sample_videos/render.py --clip night_rain      one clip
+python sample_videos/render.py --train OUT --pictures 1000 --seed 1
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ class Body:
         wheels: distances of the axles from the front end.
         wheel_radius: tyre radius.
         rounding: how much narrower the ends are than the middle, 0 for a box.
-        kind: car, van, pickup, cab, box or bus; decides the livery.
+        kind: car, van, pickup, cab or bus; decides the livery.
+        base: the body whose shape this one has, if it is a stretched copy.
     """
 
     name: str
@@ -37,8 +38,14 @@ class Body:
     tumblehome: float = 0.28
     wheels: tuple[float, ...] = ()
     wheel_radius: float = 0.33
-    rounding: float = 0.16
+    rounding: float = 0.19
     kind: str = "car"
+    base: str = ""
+
+    @property
+    def shape(self) -> str:
+        """Return the name of the shape."""
+        return self.base or self.name
 
     @property
     def height(self) -> float:
@@ -53,7 +60,7 @@ class Body:
     def half_width(self, z: Floats | float, y: Floats | float) -> Floats:
         """Return half the width at a place along the body and a height."""
         ahead = np.abs(np.asarray(z)) / (self.length / 2)
-        ease = np.clip((ahead - 0.70) / 0.30, 0, 1) ** 2
+        ease = np.clip((ahead - 0.64) / 0.36, 0, 1) ** 2
         plan = self.width / 2 * (1 - self.rounding * ease)
         over = np.maximum(np.asarray(y) - self.belt, 0)
         under = np.clip((self.belt * 0.72 - np.asarray(y)) / self.belt, 0, 1)
@@ -65,7 +72,7 @@ def stretched(body: Body, name: str, length: float, height: float) -> Body:
     along, up = length / body.length, height / body.height
     profile = tuple((d * along, h * up) for d, h in body.profile)
     return replace(
-        body, name=name, length=length, profile=profile, belt=body.belt * up,
+        body, name=name, base=body.shape, length=length, profile=profile, belt=body.belt * up,
         wheels=tuple(d * along for d in body.wheels),
     )
 
@@ -202,3 +209,14 @@ BODIES: dict[str, Body] = {
             wheels=(2.8, 9.0), kind="bus"),
     )
 }
+
+for _name, _of, _length, _height in (
+    ("city_car", "hatchback", 3.55, 1.50), ("compact", "hatchback", 4.30, 1.46),
+    ("saloon", "sedan", 4.95, 1.47), ("small_sedan", "sedan", 4.45, 1.47),
+    ("estate", "wagon", 4.60, 1.46), ("crossover", "suv", 4.30, 1.58),
+    ("large_suv", "suv", 4.95, 1.78), ("people_carrier", "minivan", 4.95, 1.85),
+    ("small_van", "minivan", 4.40, 1.83), ("tall_van", "van", 5.95, 2.65),
+):
+    BODIES[_name] = stretched(BODIES[_of], _name, _length, _height)
+BODIES["tall_van"] = replace(BODIES["tall_van"], wheel_radius=0.36, belt=1.30)
+BODIES["city_car"] = replace(BODIES["city_car"], width=1.65)

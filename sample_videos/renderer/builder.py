@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,6 +31,18 @@ def random_paint(rng: np.random.Generator) -> Colour:
     weights = np.array([weight for _, weight in PAINTS], float)
     colour = np.array(PAINTS[int(rng.choice(len(PAINTS), p=weights / weights.sum()))][0])
     return tuple(np.clip(colour * rng.uniform(.8, 1.25), .015, .85).tolist())
+
+
+def travelled(pace: tuple[tuple[float, float], ...], time: float) -> float:
+    """Return the metres gone by `time` at speeds that change linearly between (time, speed)."""
+    total, (last, speed) = 0.0, pace[0]
+    for at, wanted in pace[1:]:
+        if time <= at:
+            share = (time - last) / (at - last)
+            return total + (time - last) * (speed + (speed + (wanted - speed) * share)) / 2
+        total += (at - last) * (speed + wanted) / 2
+        last, speed = at, wanted
+    return total + (time - last) * speed
 
 
 @dataclass(slots=True)
@@ -67,12 +79,21 @@ class Actor:
     seed: int = 0
     backwards: bool = False
     waits: tuple[float, float] = (-1e9, -1e9)
+    pace: tuple[tuple[float, float], ...] = ()
+    shift: tuple[float, float, float] = (0.0, 1.0, 0.0)
 
     def place(self, time: float) -> tuple[float, float, float]:
-        """Return sideways, z and the time it has been moving."""
+        """Return sideways, z and the time it has been moving.
+
+        `pace` holds (time, speed) pairs and overrides `speed`; `shift` is a lane change:
+        from this time, until this time, by this many metres to the right.
+        """
         start, end = self.waits
         moved = time - min(max(time - start, 0.0), end - start)
-        return self.sideways + self.across * moved, self.z + self.speed * moved, moved
+        along = travelled(self.pace, time) if self.pace else self.speed * moved
+        part = min(max((time - self.shift[0]) / (self.shift[1] - self.shift[0]), 0.0), 1.0)
+        ease = part * part * (3 - 2 * part)
+        return self.sideways + self.across * moved + self.shift[2] * ease, self.z + along, moved
 
 
 @dataclass(slots=True)
@@ -84,6 +105,8 @@ class Builder:
         models: the vehicle models by name.
         rng: the source of chance.
         next_identity: the next free identity.
+        glow_scale: strength of the halos.
+        origin: where along the road the scenery begins.
     """
 
     scene: Scene
@@ -91,7 +114,7 @@ class Builder:
     rng: np.random.Generator
     next_identity: int = 1
     glow_scale: float = 1.0
-    counts: dict[str, int] = field(default_factory=dict)
+    origin: float = 0.0
 
     @property
     def road(self) -> Road:
@@ -149,7 +172,7 @@ class Builder:
                 gait = "stand"
             phase = moved * pace * 4.2 + actor.seed
             self._person(matrix, actor.looks, gait, phase, actor.identity)
-            self.scene.contacts.append((matrix[0, 3], matrix[2, 3], .28, .28, 0.0, .5))
+            self.scene.contacts.append((matrix[0, 3], matrix[2, 3], .36, .36, 0.0, .55))
             return
         self._vehicle(actor, matrix, time)
 
@@ -206,8 +229,10 @@ class Builder:
         if facing > .15 and actor.lamps:
             for place in model.front_lamps:
                 at = matrix @ np.array([*place, 1.0], np.float32)
-                power = strength * 7.0 * facing
+                power = strength * (1.2 if model.class_name == "bicycle" else 7.0) * facing ** 2
                 radius = .95 if night else .35
+                if len(model.front_lamps) == 1:
+                    radius *= .25 if model.class_name == "bicycle" else .7
                 scene.glows.append((*at[:3], radius, power, power * .95, power * .86))
         if facing < -.15:
             for place in model.rear_lamps:

@@ -89,7 +89,7 @@ def _side(body: Body, rng: np.random.Generator) -> NDArray[np.uint8]:
         if body.kind == "van":
             doors = [front_door, front_door - 1.15, front_door - 2.3]
         rear = {"car": -half + 0.42, "van": doors[1] + 0.05, "pickup": -half + 1.95}[body.kind]
-        if body.name == "sedan":
+        if body.shape == "sedan":
             rear = -half + 0.95
         _windows(canvas, body, until=rear, pillars=[doors[1], *([doors[2]] if body.kind == "car"
                                                                 else [])])
@@ -196,9 +196,9 @@ def _rear(body: Body, rng: np.random.Generator) -> NDArray[np.uint8]:
     canvas = Canvas((-w, w), body.height + 0.05)
     low, belt = body.floor, body.belt
     if body.kind in ("car", "pickup"):
-        tail = belt + (.14 if body.name == "sedan" else .06)
+        tail = belt + (.14 if body.shape == "sedan" else .06)
         _screen(canvas, body, low=tail, high=body.height - .12, inset=.11)
-        upright = body.name in ("suv", "minivan", "wagon", "hatchback")
+        upright = body.shape in ("suv", "minivan", "wagon", "hatchback")
         style = rng.integers(4)
         for s in (-1, 1):
             if style == 0 and upright:
@@ -254,26 +254,54 @@ def paint(body: Body, view: str, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 def cargo(view: str, style: int) -> NDArray[np.uint8]:
     """Return the livery of a load box: plain, banded, lettered or a curtain with straps."""
-    rng = np.random.default_rng(style)
+    rng = np.random.default_rng(style + 40)
     canvas = Canvas((0, 1), 1.0)
-    canvas.rectangle(0, 0, 1, .03, BLACK)
+    ink = (0, 0, 0, int(rng.choice([6, 20, 60, 110, 170])))
     if view == "side":
         if style % 4 == 1:
-            canvas.rectangle(0, .25, 1, .42, (0, 0, 0, int(rng.integers(10, 160))))
+            canvas.rectangle(0, .25, 1, .42, ink)
         if style % 4 == 2:
             for x in np.linspace(.02, .98, 24):
                 canvas.line([(x, .03), (x, .97)], (170, 0, 0, 50), 3)
         if style % 4 in (1, 3):
-            word = "".join(rng.choice(list("ABDEKLMNORSTU"), 6))
-            flipped = np.ascontiguousarray(canvas.pixels[::-1])
-            cv2.putText(flipped, word, (int(WIDTH * _FINE * .16), int(HEIGHT * _FINE * .52)),
-                        cv2.FONT_HERSHEY_DUPLEX, 4.6, (0, 0, 0, int(rng.integers(5, 140))), 22)
-            canvas.pixels = np.ascontiguousarray(flipped[::-1])
+            _lettered(canvas, rng, .52, ink)
+        if style == 4:
+            for x in np.linspace(.005, .995, 60):
+                canvas.line([(x, .02), (x, .98)], (175, 0, 0, 20), 4)
+        if style == 5:
+            canvas.polygon([(0, 0), (.45, 0), (.25, 1), (0, 1)], ink)
+            _lettered(canvas, rng, .45, (0, 0, 0, 150))
+        canvas.rectangle(0, 0, 1, .035, DARK)
+        for x in np.linspace(.06, .94, 8):
+            canvas.rectangle(x - .006, .036, x + .006, .05, (0, 0, 0, 150))
     elif view == "rear":
-        canvas.line([(.5, .03), (.5, .97)], (40, 0, 0, 20), 6)
-        for x in (.2, .38, .62, .8):
-            canvas.line([(x, .05), (x, .95)], (90, 0, 0, 150), 6)
-        canvas.rectangle(0, 0, 1, .05, (0, 0, 0, 30))
-        for x in (.03, .97):
-            canvas.line([(x, .03), (x, .97)], (120, 0, 0, 60), 10)
+        canvas.line([(.5, .05), (.5, .95)], (20, 0, 0, 6), 8)
+        for x in (.17, .36, .64, .83):
+            canvas.line([(x, .06), (x, .95)], (60, 0, 0, 120), 9)
+            for y in (.07, .93):
+                canvas.rectangle(x - .02, y - .015, x + .02, y + .015, (0, 0, 0, 90))
+            canvas.rectangle(x - .015, .30, x + .08, .325, (0, 0, 0, 110))
+        for y in (.2, .5, .8):
+            for x in (.035, .965):
+                canvas.rectangle(x - .03, y - .012, x + .03, y + .012, (0, 0, 0, 60))
+        frame = (110, 0, 0, 45)
+        canvas.rectangle(0, .965, 1, 1, frame)
+        canvas.rectangle(0, 0, .03, 1, frame)
+        canvas.rectangle(.97, 0, 1, 1, frame)
+        canvas.rectangle(0, 0, 1, .055, (0, 0, 0, 30))
+        if style % 3 == 0:
+            _lettered(canvas, rng, .62, ink, size=3.6)
+        # Reflecting outline and the red and white marker boards.
+        for x in (.05, .87):
+            canvas.rectangle(x, .09, x + .08, .13, LAMP)
     return canvas.finished()
+
+
+def _lettered(canvas: Canvas, rng: np.random.Generator, y: float, ink: tuple[int, ...],
+              size: float = 4.6) -> None:
+    """Write a made-up name across a load box."""
+    word = "".join(rng.choice(list("ABDEKLMNORSTU"), 6))
+    flipped = np.ascontiguousarray(canvas.pixels[::-1])
+    cv2.putText(flipped, word, (int(WIDTH * _FINE * .16), int(HEIGHT * _FINE * (1 - y))),
+                cv2.FONT_HERSHEY_DUPLEX, size, ink, 20)
+    canvas.pixels = np.ascontiguousarray(flipped[::-1])

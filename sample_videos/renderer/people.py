@@ -48,8 +48,8 @@ def random_looks(rng: np.random.Generator, *, helmet: bool = False) -> Looks:
 
 def _limb(top: float, bottom: float, sides: int) -> Mesh:
     """Make a limb of length 1 that hangs from the origin, tapering from `top` to `bottom`."""
-    profile = [(0.0, .04), (top * .8, .02), (top, -.06), (top * .96, -.35),
-               ((top + bottom) / 2 * .97, -.6), (bottom, -.92), (bottom * .7, -1.0), (0.0, -1.02)]
+    profile = [(0.0, .10), (top * .75, .07), (top, -.04), (top * .98, -.35),
+               ((top + bottom) / 2, -.6), (bottom, -.90), (bottom * .95, -1.02), (0.0, -1.08)]
     if sides < 6:
         profile = [profile[0], profile[2], profile[5], profile[7]]
     turned = lathe(profile, sides=sides).rotated("z", 90)
@@ -60,8 +60,8 @@ def part_meshes(*, coarse: bool = False) -> dict[str, Mesh]:
     """Return the parts of a body, each drawn once for each person; `coarse` for far away."""
     sides = 5 if coarse else 8
     rings = 4 if coarse else 8
-    torso = lathe([(0.0, 0.0), (.150, .0), (.158, .08), (.135, .22), (.150, .36), (.175, .46),
-                   (.155, .53), (.07, .57), (.05, .62), (0.0, .62)], sides=6 if coarse else 12)
+    torso = lathe([(0.0, -.09), (.168, -.09), (.172, .0), (.164, .08), (.142, .20), (.152, .34),
+                   (.176, .44), (.172, .50), (.135, .55), (.065, .585), (.05, .60), (0.0, .60)], sides=8 if coarse else 12)
     torso = torso.rotated("z", 90).scaled((1.12, 1, .70)).painted((1, 1, 1), TINTED)
     head = ellipsoid((.076, .115, .096), (0, .115, .015), rings=rings, sides=sides + 2).painted((1, 1, 1), TINTED)
     neck = tube((0, -.05, 0), (0, .05, 0), .048, sides=sides).painted((.9, .88, .88), TINTED)
@@ -76,10 +76,10 @@ def part_meshes(*, coarse: bool = False) -> dict[str, Mesh]:
     skirt = lathe([(.13, .05), (.16, -.05), (.24, -.55), (.23, -.56)], sides=10).rotated("z", 90)
     return {
         "torso": torso, "head": face, "hair": hair.painted((1, 1, 1), TINTED), "helmet": helmet,
-        "upper_arm": _limb(.052, .042, sides), "fore_arm": _limb(.042, .030, sides),
+        "upper_arm": _limb(.058, .046, sides), "fore_arm": _limb(.046, .033, sides),
         "hand": ellipsoid((.028, .065, .04), (0, -.05, 0), rings=3, sides=sides)
         .painted((1, 1, 1), TINTED),
-        "thigh": _limb(.088, .060, sides), "shin": _limb(.060, .042, sides),
+        "thigh": _limb(.094, .066, sides), "shin": _limb(.067, .050, sides),
         "shoe": merged(ellipsoid((.045, .045, .125), (0, .035, .055), rings=3, sides=sides))
         .painted((1, 1, 1), TINTED),
         "skirt": skirt.painted((1, 1, 1), TINTED),
@@ -135,7 +135,7 @@ def pose(looks: Looks, kind: str, phase: float) -> list[tuple[str, Floats, tuple
     trunk = pelvis @ _turn(lean)
     wide = looks.broad
     parts.append(("torso", trunk @ np.diag([wide, 1, wide, 1]).astype(np.float32), looks.top))
-    neck = trunk @ _at(0, .61, .01) @ _turn(-lean * .8)
+    neck = trunk @ _at(0, .585, .015) @ _turn(-lean * .8)
     parts.append(("head", neck, looks.skin))
     if looks.helmet:
         parts.append(("helmet", neck, looks.hair))
@@ -147,7 +147,7 @@ def pose(looks: Looks, kind: str, phase: float) -> list[tuple[str, Floats, tuple
         parts.append(("skirt", pelvis, looks.trousers))
     for i, (s, (thigh, knee, ankle)) in enumerate(zip((-1, 1), legs, strict=True)):
         spread = 14 * s if kind == "ride" else 0
-        hip = pelvis @ _at(s * .085, .0, 0) @ _turn(thigh, 0, spread)
+        hip = pelvis @ _at(s * .082, .0, 0) @ _turn(thigh, 0, spread)
         parts.append(("thigh", hip @ _long(.44, wide), looks.trousers))
         joint = hip @ _at(0, -.44, 0) @ _turn(knee)
         parts.append(("shin", joint @ _long(.42, wide),
@@ -157,10 +157,10 @@ def pose(looks: Looks, kind: str, phase: float) -> list[tuple[str, Floats, tuple
             arm, elbow, out = -58.0 + lean * .2, -28.0, 10.0 * s
         elif swing:
             arm = swing * .8 * np.sin(phase + i * np.pi)
-            elbow, out = -22.0 if kind == "walk" else -80.0, 5.0 * s
+            elbow, out = -22.0 if kind == "walk" else -80.0, 7.0 * s
         else:
             arm, elbow, out = 3.0, -10.0, 6.0 * s
-        shoulder = trunk @ _at(s * .185 * wide, .49, 0) @ _turn(arm, 0, out)
+        shoulder = trunk @ _at(s * .170 * wide, .485, 0) @ _turn(arm, 0, out)
         parts.append(("upper_arm", shoulder @ _long(.30, 1.08), looks.top))
         fore = shoulder @ _at(0, -.30, 0) @ _turn(elbow)
         parts.append(("fore_arm", fore @ _long(.26, 1.08), looks.top))

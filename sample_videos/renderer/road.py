@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +123,7 @@ def _inside(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.fl
     """Cut a polyline to the picture and drop points that add nothing."""
     width, height = size
     dense: list[NDArray[np.float64]] = []
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    for a, b in pairwise(points):
         steps = max(2, min(60, int(np.hypot(*(b - a)) / 6)))
         dense.extend(a + (b - a) * s for s in np.linspace(0, 1, steps, endpoint=False))
     if not dense:

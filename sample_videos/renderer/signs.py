@@ -60,7 +60,8 @@ def _arrow(picture: Picture, tail: list[tuple[float, float]], tip: tuple[float, 
     a, b = np.array(tail[-1]), np.array(tip)
     along = (b - a) / np.linalg.norm(b - a)
     across = np.array([-along[1], along[0]])
-    head = [tuple(b + along * .13), tuple(b + across * .14), tuple(b - across * .14)]
+    head = [tuple(b + along * width * 1.2), tuple(b + across * width * 1.27),
+            tuple(b - across * width * 1.27)]
     _shape(picture, head, colour)
 
 
@@ -307,12 +308,12 @@ def _board(rng: np.random.Generator, index: int) -> Picture:
     rows = int(rng.integers(2, 4))
     for row in range(rows):
         word = "".join(rng.choice(syllables, int(rng.integers(2, 4)))).capitalize()
-        y = (row + .5) / rows * .86 + .07
-        _text(picture, word[:10], front, height=.14, y=y, x=.42, bold=.03)
-        _text(picture, str(int(rng.integers(2, 180))), front, height=.12, y=y, x=.88, bold=.03)
+        y = (row + .5) / rows * .82 + .09
+        _text(picture, word[:9], front, height=.105, y=y, x=.46, bold=.03)
+        if index % 4 > 1:
+            _text(picture, str(int(rng.integers(2, 99))), front, height=.09, y=y, x=.90, bold=.03)
     if index % 4 < 2:
-        cv2.rectangle(picture, (24, 380), (110, 470), (20, 60, 120, 255), -1)
-        _text(picture, f"A{int(rng.integers(1, 99))}", WHITE, height=.10, y=.83, x=.13, bold=.03)
+        _arrow(picture, [(.11, .80)], (.11, .34), front, .05)
     return picture
 
 

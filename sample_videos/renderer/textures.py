@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NOISE_SIZE = 512
-TREE_SIZE = 256
+TREE_SIZE = 512
 TREE_COUNT = 12
 
 
@@ -59,17 +59,20 @@ def noise_picture() -> NDArray[np.uint8]:
 
 def _leaves(picture: NDArray[np.uint8], rng: np.random.Generator, centre: tuple[float, float],
             radii: tuple[float, float], count: int, tone: NDArray[np.float64]) -> None:
-    for _ in range(count):
-        r = np.sqrt(rng.random())
-        angle = rng.random() * 2 * np.pi
-        x = centre[0] + radii[0] * r * np.cos(angle)
-        y = centre[1] + radii[1] * r * np.sin(angle)
-        height = (centre[1] + radii[1] - y) / (2 * radii[1])
-        bright = (0.50 + 0.6 * height + rng.normal(0, .16)) * (0.8 + .2 * r)
-        colour = np.clip(tone * bright, 8, 250)
-        size = rng.integers(2, 6)
-        cv2.ellipse(picture, (int(x), int(y)), (int(size), int(size * .6)), rng.random() * 180, 0,
-                    360, (*colour.tolist(), 255), -1)
+    count *= 3
+    r = np.sqrt(rng.random(count)) * (1 + .12 * rng.standard_normal(count))
+    angle = rng.random(count) * 2 * np.pi
+    x = (centre[0] + radii[0] * r * np.cos(angle)) * 2
+    y = (centre[1] + radii[1] * r * np.sin(angle)) * 2
+    height = 0.5 - r * np.sin(angle) / 2
+    bright = (0.42 + 0.62 * height + rng.normal(0, .20, count)) * (0.8 + .2 * r)
+    hue = 1 + rng.normal(0, .06, (count, 3))
+    colours = np.clip(tone * bright[:, None] * hue, 8, 250).astype(int)
+    sizes = rng.integers(2, 7, count)
+    turns = rng.random(count) * 180
+    for row in range(count):
+        cv2.ellipse(picture, (int(x[row]), int(y[row])), (int(sizes[row]), int(sizes[row] * .6)),
+                    turns[row], 0, 360, (*colours[row].tolist(), 255), -1)
 
 
 def foliage_pictures() -> NDArray[np.uint8]:
@@ -82,11 +85,12 @@ def foliage_pictures() -> NDArray[np.uint8]:
         tone = np.array([rng.uniform(75, 120), rng.uniform(105, 140), rng.uniform(45, 70)])
         bark = np.array([72, 60, 48]) * rng.uniform(.7, 1.1)
         if index < 6:
-            cv2.fillPoly(picture, [np.array([(122, 255), (134, 255), (131, 120), (125, 120)])],
+            cv2.fillPoly(picture, [np.array([(244, 511), (268, 511), (262, 240), (250, 240)])],
                          (*bark.tolist(), 255))
             for _ in range(7):
-                end = (int(rng.uniform(60, 196)), int(rng.uniform(60, 150)))
-                cv2.line(picture, (128, int(rng.uniform(130, 190))), end, (*bark.tolist(), 255), 3)
+                end = (int(rng.uniform(120, 392)), int(rng.uniform(120, 300)))
+                begin = (256, int(rng.uniform(260, 380)))
+                cv2.line(picture, begin, end, (*bark.tolist(), 255), 5)
             for _ in range(int(rng.integers(9, 15))):
                 angle, r = rng.random() * 2 * np.pi, rng.random() ** .5
                 centre = (128 + 78 * r * np.cos(angle), 96 + 66 * r * np.sin(angle))
@@ -94,7 +98,7 @@ def foliage_pictures() -> NDArray[np.uint8]:
                         tone * rng.uniform(.75, 1.1))
         elif index < 9:
             tone *= np.array([.6, .75, .7])
-            cv2.line(picture, (128, 255), (128, 60), (*bark.tolist(), 255), 5)
+            cv2.line(picture, (256, 511), (256, 120), (*bark.tolist(), 255), 9)
             for y in np.linspace(14, 225, 30):
                 wide = 6 + (y - 10) * .36 * rng.uniform(.75, 1.1)
                 _leaves(picture, rng, (128, y + 8), (wide, 10), int(60 + wide * 3),

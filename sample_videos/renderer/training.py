@@ -73,7 +73,7 @@ def make_pictures(folder: Path, count: int, *, seed: int, size: tuple[int, int] 
         first: number of the first picture, so that several runs can share one seed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    renderer = Renderer(create_context(), size)
+    renderer = Renderer(create_context(), size, samples=0, scale=1.4)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     result: dict[str, Any] = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from .geometry import Mesh, box, ellipsoid, merged, torus, tube
 from .vehicles import GLOSSY, MATT, RED_LAMP, WHITE_LAMP, Model
 
@@ -15,7 +13,7 @@ def bicycle() -> Model:
     parts: list[Mesh] = []
     rear, front = (0.0, 0.34, -0.52), (0.0, 0.34, 0.55)
     for place in (rear, front):
-        parts.append(torus(.325, .021, sides=22, tube_sides=5).moved(place).painted(DARK))
+        parts.append(torus(.325, .026, sides=22, tube_sides=6).moved(place).painted(DARK))
         parts.append(torus(.305, .009, sides=22, tube_sides=4).moved(place).painted((.5, .5, .5)))
         for i in range(7):
             spoke = tube((0, -.31, 0), (0, .31, 0), .0035, sides=3).rotated("x", i * 180 / 7)
@@ -23,16 +21,14 @@ def bicycle() -> Model:
     crank, seat, head = (0.0, .32, -.08), (0.0, .86, -.26), (0.0, .88, .36)
     for a, b in ((crank, seat), (crank, head), ((0, .78, -.24), (0, .80, .38)), (crank, rear),
                  ((0, .78, -.24), rear), (head, front), (head, (0, 1.02, .33))):
-        parts.append(tube(a, b, .019, sides=6).painted((1, 1, 1), GLOSSY))
+        parts.append(tube(a, b, .022, sides=6).painted((1, 1, 1), GLOSSY))
     parts.append(tube((-.29, 1.03, .26), (.29, 1.03, .26), .015, sides=5).painted(DARK))
     parts.append(box((.14, .06, .26), (0, .90, -.28)).painted(DARK))
     parts.append(box((.16, .02, .34), (0, .72, -.56)).painted((.1, .1, .1)))
     parts.append(tube((-.16, .24, -.08), (.16, .40, -.08), .015, sides=5).painted((.3, .3, .3)))
-    for radius in (.345,):
-        angle = np.linspace(.3, 2.2, 6)
-        for a, b in zip(angle[:-1], angle[1:], strict=True):
-            parts.append(box((.05, .012, .13), (0, 0, radius)).rotated("x", -float(np.degrees(
-                (a + b) / 2))).moved(rear).painted((.08, .08, .08)))
+    for degrees in (28, 50, 72, 93, 115):
+        guard = box((.05, .012, .13), (0, 0, .36)).rotated("x", -degrees)
+        parts.append(guard.moved(rear).painted((.08, .08, .08)))
     parts.append(box((.05, .05, .03), (0, .66, -.78)).painted((.4, .02, .02), RED_LAMP))
     parts.append(ellipsoid((.035, .035, .03), (0, .86, .44)).painted((.6, .6, .6), WHITE_LAMP))
     return Model("bicycle", "bicycle", 1.8, .6, 1.1, [], merged(*parts), [],

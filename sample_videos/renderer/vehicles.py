@@ -12,7 +12,7 @@ from .geometry import COLUMNS, Mesh, box, ellipsoid, lathe, merged, rotation, tu
 Place = tuple[float, float, float]
 
 MATT, TINTED, CHROME, GLASS, GLOWING, GLOSSY, WHITE_LAMP, RED_LAMP = 0, 1, 2, 3, 5, 7, 8, 9
-CARGO_STYLES = 4
+CARGO_STYLES = 6
 
 
 @dataclass(slots=True)
@@ -155,7 +155,7 @@ def _cargo(size: tuple[float, float, float], floor: float, centre: float,
         normal = face[0, 3:6]
         if abs(normal[0]) > .5:
             along = (face[:, 2] - centre) / length + .5
-            face[:, 6] = along if normal[0] < 0 else 1 - along
+            face[:, 6] = along if normal[0] > 0 else 1 - along
             face[:, 7] = (face[:, 1] - floor) / height
             face[:, 8] = layers["side"]
         elif normal[2] < -.5:
@@ -188,6 +188,8 @@ def _box_truck(name: str, load: float, style: int, layers: dict[str, dict[str, i
         solid.append(box((.03, .5, 2.2), (s * 1.2, .68, -total / 2 + 3.6)).painted((.2, .2, .2)))
         solid.append(box((.36, .14, .05), (s * .95, .86, -total / 2 - .01))
                      .painted((.45, .01, .01), RED_LAMP))
+        solid.append(box((.55, .55, .03), (s * .95, .42, -total / 2 + .75)).painted(dark))
+        solid.append(box((.40, .13, .03), (s * .55, .60, -total / 2 + .04)).painted((.6, .25, .02)))
         solid.append(box((.14, .42, .22), (s * 1.36, 2.0, front + .75)).painted((.02, .02, .02)))
     half = total / 2
     return Model(name, "truck", total, 2.5, 3.55, body, merged(*solid),
@@ -217,12 +219,34 @@ def _semi(name: str, style: int, layers: dict[str, dict[str, int]], coarse: bool
         solid.append(box((.45, .5, 1.3), (s * .95, .7, front - 1.9)).painted((.3, .3, .31)))
         solid.append(box((.42, .14, .05), (s * .98, .88, -total / 2 - .02))
                      .painted((.45, .01, .01), RED_LAMP))
+        solid.append(box((.55, .6, .03), (s * .98, .45, -total / 2 + 1.1)).painted(dark))
+        solid.append(box((.50, .14, .03), (s * .80, .53, -total / 2 + .08)).painted((.6, .30, .02)))
         solid.append(box((.16, .5, .24), (s * 1.37, 2.2, front + .75)).painted((.02, .02, .02)))
     half = total / 2
     return Model(name, "truck", total, 2.55, 3.97, body, merged(*solid),
                  [((0, .62, half + .03), 0), ((0, .70, -half - .04), 180)],
                  [(s * .95, .84, half) for s in (-1, 1)],
                  [(s * .98, .88, -half) for s in (-1, 1)])
+
+
+def _tanker(layers: dict[str, dict[str, int]], coarse: bool) -> Model:
+    """Make a lorry with a polished tank."""
+    model = _semi("tanker", 0, layers, coarse)
+    half = model.length / 2
+    start, end = -half, -half + 12.4
+    profile = [(0.0, start), (.6, start + .02), (1.12, start + .22), (1.22, start + .6),
+               (1.22, end - .6), (1.12, end - .22), (.6, end - .02), (0.0, end)]
+    tank = lathe(profile, sides=14 if coarse else 28).rotated("y", -90).moved((0, 2.35, 0))
+    rings = [lathe([(1.225, z), (1.26, z + .02), (1.26, z + .1), (1.225, z + .12)],
+                   sides=14 if coarse else 28).rotated("y", -90).moved((0, 2.35, 0))
+             for z in np.linspace(start + 1.5, end - 1.5, 4)]
+    walk = box((.6, .06, 9.0), (0, 3.6, (start + end) / 2)).painted((.2, .2, .2))
+    band = box((2.3, .5, .04), (0, 1.35, start + .1)).painted((.5, .5, .5), TINTED)
+    model.solid = merged(model.solid, tank.painted((.8, .8, .82), CHROME),
+                         *[ring.painted((.5, .5, .5), CHROME) for ring in rings], walk, band)
+    model.body = model.body[:1]
+    model.height = 3.75
+    return model
 
 
 def _tipper(layers: dict[str, dict[str, int]], coarse: bool) -> Model:
@@ -266,9 +290,10 @@ def build_models(*, coarse: bool = False) -> dict[str, Model]:
     models += [_bus(BODIES["city_bus"], layers, coarse),
                _bus(BODIES["coach"], layers, coarse)]
     models += [_box_truck(f"box_truck{i}", load, i, layers, coarse)
-               for i, load in enumerate((4.4, 6.2, 5.4, 7.2))]
+               for i, load in enumerate((4.4, 6.2, 5.4, 7.2, 6.8, 5.0))]
     models += [_semi(f"semi{i}", i, layers, coarse) for i in range(CARGO_STYLES)]
     models.append(_tipper(layers, coarse))
+    models.append(_tanker(layers, coarse))
     return {model.name: model for model in models}
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from .builder import Actor, Builder
+from .builder import Builder
 from .camera import Camera
+from .geometry import extruded
 from .people import random_looks
 from .road import Line, Road
 from .scene import Scene, Weather
@@ -15,10 +16,12 @@ from .signs import SIGN_NAMES, SPEEDS
 from .street import HOUSES, barrier, guard_rail, kerb, noise_wall
 from .vehicles import Model
 
-CARS = ("hatchback", "sedan", "wagon", "suv", "minivan", "van", "pickup")
-CAR_SHARE = (.26, .20, .13, .22, .07, .08, .04)
-TRUCKS = ("box_truck0", "box_truck1", "box_truck2", "box_truck3", "semi0", "semi1", "semi2",
-          "semi3", "tipper")
+CAR_WEIGHTS = {"hatchback": 12, "sedan": 10, "wagon": 8, "suv": 12, "minivan": 4, "van": 5, "pickup": 4,
+               "city_car": 7, "compact": 9, "saloon": 6, "small_sedan": 6, "estate": 5,
+               "crossover": 10, "large_suv": 5, "people_carrier": 3, "small_van": 3, "tall_van": 4}
+CARS = tuple(CAR_WEIGHTS)
+CAR_SHARE = np.array(list(CAR_WEIGHTS.values())) / sum(CAR_WEIGHTS.values())
+TRUCKS = (*(f"box_truck{i}" for i in range(6)), *(f"semi{i}" for i in range(6)), "tipper", "tanker")
 BUSES = ("city_bus", "coach")
 MOTORCYCLES = ("motorcycle", "tourer", "scooter")
 GREENS = ((.085, .13, .032), (.12, .15, .04), (.17, .16, .06), (.06, .10, .03), (.20, .18, .08))
@@ -52,7 +55,7 @@ def start(camera: Camera, road: Road, weather: Weather, models: dict[str, Model]
     """Return a builder whose camera stands in the lane at `ego`, looking along the road."""
     x, z, heading = road.at(ego, camera.z)
     camera = replace(camera, x=x, z=z, heading=heading + camera.heading)
-    return Builder(Scene(camera, road, weather), models, rng)
+    return Builder(Scene(camera, road, weather), models, rng, origin=camera.z)
 
 
 def lanes_of(count: int, width: float, first: float) -> list[float]:
@@ -78,13 +81,14 @@ def _queue(builder: Builder, lane: float, *, near: float, far: float, gap: float
         z += length / 2 + 4 + rng.exponential(gap)
 
 
-def _greenery(builder: Builder, side: int, start_at: float, density: float, *, far: float = 220,
+def greenery(builder: Builder, side: int, start_at: float, density: float, *, far: float = 220,
               near: float = 2.0) -> None:
+    """Scatter trees and bushes beside the road."""
     rng = builder.rng
     conifers = rng.random() < .3
     count = int(rng.poisson(density * 26))
     for _ in range(count):
-        z = builder.scene.camera.z + near + (far - near) * rng.random() ** 1.4
+        z = builder.origin + near + (far - near) * rng.random() ** 1.4
         sideways = side * (start_at + rng.gamma(1.5, 7))
         x, deep, _ = builder.road.at(sideways, z)
         bush = rng.random() < .3
@@ -118,7 +122,6 @@ def highway(camera: Camera, weather: Weather, models: dict[str, Model], rng: np.
     trucks = float(rng.uniform(.08, .4))
     # The other carriageway lies left of the middle; its asphalt is a strip of its own.
     other = road.path(-2.2 - right / 2 - shoulder / 2, camera.z - 30, camera.z + 500, 8.0)
-    from .geometry import extruded
     half = (right + shoulder) / 2
     tone = road.tone[0]
     builder.strip("other_road", "solid", extruded([(-half, .012), (half, .012)], other).painted(
@@ -149,8 +152,8 @@ def highway(camera: Camera, weather: Weather, models: dict[str, Model], rng: np.
         builder.strip("wall", "solid", noise_wall(road, edge + 1.5, camera.z - 20, camera.z + 260))
     for z in np.arange(25, 160, 50.0):
         builder.prop("delineator", edge - .3, camera.z + z)
-    _greenery(builder, 1, edge + 3, float(rng.uniform(.3, 2)))
-    _greenery(builder, -1, right + shoulder + 6, float(rng.uniform(.3, 2)))
+    greenery(builder, 1, edge + 3, float(rng.uniform(.3, 2)))
+    greenery(builder, -1, right + shoulder + 6, float(rng.uniform(.3, 2)))
     if rng.random() < .45:
         z = camera.z + float(rng.uniform(22, 120))
         builder.prop("gantry", right / 2 + .3, z, scale=(float(right + shoulder + 2) / 16, 1, 1))
@@ -171,10 +174,11 @@ def highway(camera: Camera, weather: Weather, models: dict[str, Model], rng: np.
     return builder
 
 
-def _crowd(builder: Builder, sideways: float, wide: float, count: int, far: float) -> None:
+def crowd(builder: Builder, sideways: float, wide: float, count: int, far: float) -> None:
+    """Put people on a pavement."""
     rng = builder.rng
     for _ in range(count):
-        z = builder.scene.camera.z + 4 + far * rng.random() ** 1.3
+        z = builder.origin + 4 + far * rng.random() ** 1.3
         place = sideways + rng.uniform(-wide, wide)
         actor = builder.actor("person", place, z, speed=float(rng.choice([-1.3, 1.3, 0.0])))
         actor.turn = float(rng.normal(0, .2) if actor.speed else rng.uniform(-3.1, 3.1))
@@ -186,11 +190,12 @@ def _crowd(builder: Builder, sideways: float, wide: float, count: int, far: floa
             builder.add(friend)
 
 
-def _parked(builder: Builder, sideways: float, share: float, *, backwards: bool,
-            free: tuple[float, float], far: float = 90) -> None:
+def parked(builder: Builder, sideways: float, share: float, *, backwards: bool,
+           free: tuple[float, float], far: float = 90) -> None:
+    """Park vehicles along the road, but for the gap `free`."""
     rng = builder.rng
-    z = builder.scene.camera.z + rng.uniform(2, 9)
-    while z < builder.scene.camera.z + far:
+    z = builder.origin + rng.uniform(2, 9)
+    while z < builder.origin + far:
         if rng.random() < share and not free[0] - 4 < z < free[1] + 4:
             name = random_model(rng, trucks=.05, buses=0, motorcycles=.02)
             length = builder.models[name].length
@@ -240,7 +245,7 @@ def city(camera: Camera, weather: Weather, models: dict[str, Model], rng: np.ran
     z0 = camera.z
     free = (junction - half, junction + half)
     gap = float(rng.choice([8, 18, 40]))
-    more = {"buses": .07, "motorcycles": .07, "trucks": .09, "lamps": lit}
+    more = {"buses": .07, "motorcycles": .11, "trucks": .10, "lamps": lit}
     for index in range(per_side):
         lane = width * (index + .5)
         _queue(builder, lane, near=z0 + (7 if index == ego_lane else 1), far=z0 + 100, gap=gap,
@@ -249,18 +254,18 @@ def city(camera: Camera, weather: Weather, models: dict[str, Model], rng: np.ran
     for index, side in enumerate((-1, 1)):
         edge = abs((left, right)[index])
         if parking[index]:
-            _parked(builder, side * (edge - 1.1), float(rng.uniform(.3, .95)), backwards=side < 0,
+            parked(builder, side * (edge - 1.1), float(rng.uniform(.3, .95)), backwards=side < 0,
                     free=free)
         for number, (a, b) in enumerate(((z0 - 12, free[0]), (free[1], z0 + 220))):
             if b > a + 3 and a < z0 + 200:
                 builder.strip(f"kerb{side}{number}", "solid", kerb(road, side * edge, a,
                                                                    min(b, z0 + 220)))
         pave = paving[index]
-        _crowd(builder, side * (edge + pave / 2), pave * .4, int(rng.poisson(5)), 55)
-        _houses(builder, side, edge + pave + .3, free, green=rng.random() < .2)
-        _pavement_things(builder, side, edge, pave, free)
+        crowd(builder, side * (edge + pave / 2), pave * .4, int(rng.poisson(5)), 55)
+        houses(builder, side, edge + pave + .3, free, green=rng.random() < .2)
+        pavement_things(builder, side, edge, pave, free)
     _city_signs(builder, right, left, junction, half)
-    for _ in range(int(rng.poisson(1.6))):
+    for _ in range(int(rng.poisson(2.3))):
         side = 1 if rng.random() < .65 else -1
         edge = right if side > 0 else -left
         place = edge - (parking[(side + 1) // 2] + .6) if rng.random() < .7 else edge + .8
@@ -278,21 +283,22 @@ def city(camera: Camera, weather: Weather, models: dict[str, Model], rng: np.ran
                                   z0 + float(rng.uniform(8, 30)), across=1.2))
     if junction < 1e5 and rng.random() < .6:
         for _ in range(int(rng.integers(1, 3))):
-            name = random_model(rng, trucks=.1, buses=.06, motorcycles=.1)
+            name = random_model(rng, trucks=.1, buses=.06, motorcycles=.14)
             across = float(rng.choice([-1, 1]))
             builder.add(builder.actor(name, float(rng.uniform(-14, 14)), junction + across * 1.7,
                                       turn=across * np.pi / 2, speed=.01, lamps=lit))
     return builder
 
 
-def _houses(builder: Builder, side: int, edge: float, free: tuple[float, float], *, green: bool
-            ) -> None:
-    rng, z0 = builder.rng, builder.scene.camera.z
+def houses(builder: Builder, side: int, edge: float, free: tuple[float, float], *,
+           green: bool = False, far: float = 190) -> None:
+    """Line one side of a street with houses, but for the gap `free`."""
+    rng, z0 = builder.rng, builder.origin
     if green:
-        _greenery(builder, side, edge + 1, 1.6, far=150)
+        greenery(builder, side, edge + 1, 1.6, far=150)
         return
     z = z0 - 10.0
-    while z < z0 + 190:
+    while z < z0 + far:
         index = int(rng.integers(len(HOUSES)))
         width = HOUSES[index][0]
         if z + width > free[0] - 1 and z < free[1] + 1:
@@ -301,18 +307,19 @@ def _houses(builder: Builder, side: int, edge: float, free: tuple[float, float],
         z += width + (0.0 if rng.random() < .7 else float(rng.uniform(2, 9)))
 
 
-def _pavement_things(builder: Builder, side: int, edge: float, pave: float,
-                     free: tuple[float, float]) -> None:
-    rng, z0 = builder.rng, builder.scene.camera.z
+def pavement_things(builder: Builder, side: int, edge: float, pave: float,
+                    free: tuple[float, float], *, far: float = 130) -> None:
+    """Put trees, lamps, bins and benches on a pavement."""
+    rng, z0 = builder.rng, builder.origin
     spacing = float(rng.uniform(9, 22))
     kind = rng.random()
-    for z in np.arange(z0 + rng.uniform(3, 12), z0 + 130, spacing):
+    for z in np.arange(z0 + rng.uniform(3, 12), z0 + far, spacing):
         if free[0] - 1 < z < free[1] + 1:
             continue
         if kind < .6:
             x, deep, _ = builder.road.at(side * (edge + .9), float(z))
             builder.tree(x, deep, float(rng.uniform(4.5, 8)), int(rng.integers(0, 6)))
-    for z in np.arange(z0 + rng.uniform(2, 25), z0 + 160, 30.0):
+    for z in np.arange(z0 + rng.uniform(2, 25), z0 + far + 30, 30.0):
         if not free[0] - 1 < z < free[1] + 1:
             builder.lamp_post(side * (edge + .5), float(z), side=side)
     for _ in range(int(rng.integers(0, 6))):
@@ -325,7 +332,7 @@ def _pavement_things(builder: Builder, side: int, edge: float, pave: float,
 
 
 def _city_signs(builder: Builder, right: float, left: float, junction: float, half: float) -> None:
-    rng, z0 = builder.rng, builder.scene.camera.z
+    rng, z0 = builder.rng, builder.origin
     if junction < 1e5 and rng.random() < .65:
         state = str(rng.choice(["red", "yellow", "green", "red_yellow"], p=[.42, .1, .42, .06]))
         z = junction - half - (0 if rng.random() < .5 else 4.5)
@@ -366,11 +373,11 @@ def rural(camera: Camera, weather: Weather, models: dict[str, Model], rng: np.ra
     z0 = camera.z
     gap = float(rng.choice([20, 45, 90]))
     _queue(builder, width / 2, near=z0 + 8, far=z0 + 160, gap=gap, speed=20, trucks=.2, lamps=lit,
-           motorcycles=.1)
+           motorcycles=.14)
     _queue(builder, -width / 2, near=z0 + 4, far=z0 + 180, gap=gap, speed=-20, trucks=.2, lamps=lit,
-           motorcycles=.1)
+           motorcycles=.14)
     for side in (-1, 1):
-        _greenery(builder, side, edge + 2.5, float(rng.uniform(.4, 3)))
+        greenery(builder, side, edge + 2.5, float(rng.uniform(.4, 3)))
         if rng.random() < .25:
             builder.strip(f"rail{side}", "solid", guard_rail(road, side * (edge + .8), z0 - 10,
                                                              z0 + 200))

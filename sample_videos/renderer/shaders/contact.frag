@@ -4,6 +4,7 @@ in float dark;
 out vec4 result;
 
 void main() {
-    vec2 q = smoothstep(1.35, 0.72, abs(at));
-    result = vec4(0.0, 0.0, 0.0, q.x * q.y * dark);
+    vec2 q = smoothstep(1.35, 0.70, abs(at));
+    float round_ = smoothstep(1.35, 0.2, length(at));
+    result = vec4(0.0, 0.0, 0.0, (dark > 0.6 ? q.x * q.y : round_) * dark);
 }

@@ -30,7 +30,10 @@ void main() {
     float mortar = 1.0 - smoothstep(0.0, 0.1, b.x) * smoothstep(0.0, 0.2, b.y);
     wall *= 1.0 - 0.25 * mortar * step(0.6, fract(seed * 2.31)) * (1.0 - smoothstep(0.2, 1.0, fwidth(brick.y)));
     if (shop) wall = mix(wall, vec3(0.2, 0.19, 0.18), 0.7);
-    if (shop && f.y > 0.76) wall = 0.5 + 0.5 * cos(6.28 * (vec3(0.0, 0.33, 0.67) + fract(seed * 13.7 + floor(id.x / 3.0) * 0.37)));
+    float house = fract(seed * 13.7 + floor(id.x / 3.0) * 0.37);
+    vec3 fascia = mix(vec3(0.25), 0.5 + 0.5 * cos(6.28 * (vec3(0.0, 0.33, 0.67) + house)), 0.45)
+        * (0.15 + 0.8 * fract(house * 5.7));
+    if (shop && f.y > 0.76) wall = fascia;
     vec3 albedo = mix(wall, vec3(0.55, 0.54, 0.52), pane - glass);
     albedo = mix(albedo, vec3(0.03 + 0.06 * pick), glass);
     float curtain = step(0.55, pick) * step(f.y, 0.5 + pick * 0.3) * glass * (shop ? 0.0 : 1.0);

@@ -6,7 +6,8 @@ out vec4 result;
 void main() {
     float r = length(at);
     float halo = max(1.0 - r, 0.0);
-    float core = smoothstep(0.22, 0.10, r);
-    float ray = max(1.0 - abs(at.x * at.y) * 60.0, 0.0) * halo * halo * 0.15;
-    result = vec4(shine * (core + 0.22 * halo * halo * halo + ray), 0.0);
+    float core = smoothstep(0.14, 0.05, r);
+    float h = halo * halo * halo;
+    float ray = exp(-abs(at.x * at.y) * 90.0) * h * 0.10;
+    result = vec4(shine * (core + 0.10 * h + 0.25 * h * h * h + ray), 0.0);
 }

@@ -39,11 +39,14 @@ void main() {
         if (crossings[i].z < 0.5) {
             if (abs(dz) < crossings[i].y) cross_road = true;
         } else if (crossings[i].z < 1.5) {
-            float bars = mod(s + 50.0, 1.0) - 0.5;
-            paint = max(paint, band(bars, 0.25) * band(dz, crossings[i].y));
+            float bars = abs(mod(s + 50.0, 1.0) - 0.5);
+            float soft = min(fwidth(s) * 0.6 + 1e-4, 0.4);
+            float bar = smoothstep(0.25 + soft, 0.25 - soft, bars);
+            paint = max(paint, bar * band(dz, crossings[i].y));
         } else {
             float mid = crossings[i].w;
-            paint = max(paint, band(dz, crossings[i].y) * step(min(mid, 0.0), s) * step(s, max(mid, 0.0)));
+            float across = step(min(mid, 0.0), s) * step(s, max(mid, 0.0));
+            paint = max(paint, band(dz, crossings[i].y) * across);
         }
     }
     bool on_road = s > edges.x && s < edges.y;
@@ -68,13 +71,16 @@ void main() {
     float rough = 1.0;
     float along = z;
     if (asphalt) {
-        float tone = road_tone.x * (0.86 + 0.22 * fine.r + 0.26 * (middle.g - 0.5) + 0.35 * (large.b - 0.5));
+        float tone = road_tone.x * (0.80 + 0.34 * fine.r + 0.26 * (middle.g - 0.5) + 0.35 * (large.b - 0.5));
         // Wheels polish two tracks in each lane.
         float lane = mod(s - edges.x, 3.5) - 1.75;
         tone *= 1.0 + 0.10 * exp(-pow((abs(lane) - 0.8) / 0.3, 2.0)) - 0.07 * exp(-lane * lane * 6.0);
         float patchy = smoothstep(0.56, 0.58, texture(noise, vec2(s * 0.021, z * 0.0043)).g) * road_tone.y;
         tone *= 1.0 - 0.28 * patchy;
-        tone *= 1.0 - 0.55 * middle.a * road_tone.y;
+        float crack = texture(noise, position.xz * 0.19).a * smoothstep(0.45, 0.6, large.g);
+        tone *= 1.0 - 0.5 * crack * road_tone.y;
+        // Sealed joints between the lanes and grit that the grain alone does not show.
+        tone *= 0.90 + 0.20 * texture(noise, position.xz * 3.1).r;
         albedo = tone * vec3(1.0, 0.985, 0.96);
         vec3 line_colour = mix(vec3(0.74, 0.74, 0.72), vec3(0.72, 0.48, 0.06), yellow);
         albedo = mix(albedo, line_colour, clamp(paint, 0.0, 1.0) * (1.0 - wear * 0.75));
@@ -107,11 +113,11 @@ void main() {
     float pool = smoothstep(0.42, 0.62, middle.g * 0.6 + large.b * 0.5);
     float ripple = (1.0 - pool * 0.8);
     vec2 jolt = (fine.rg - 0.5) * vec2(0.010, 0.05) * ripple / (1.0 + d * 0.03);
-    float spread = (0.012 + 0.03 * ripple) / (1.0 + d * 0.02);
+    float spread = (0.016 + 0.05 * ripple) / (1.0 + d * 0.015);
     vec3 r = vec3(0.0);
-    for (int i = -2; i <= 2; ++i)
-        r += textureLod(mirror_image, at + jolt + vec2(0.0, float(i) * spread), 0.0).rgb;
-    r *= 0.2;
+    for (int i = -3; i <= 3; ++i)
+        r += textureLod(mirror_image, at + jolt + vec2(0.0, (float(i) + fine.g - 0.5) * spread), 0.0).rgb;
+    r /= 7.0;
     float f = (0.04 + 0.75 * graze) * damp * mix(0.55, 1.0, pool);
     c = mix(c, r, clamp(f, 0.0, 0.9));
 #else

@@ -9,6 +9,11 @@ void main() {
     float gloss = 0.0, mirror = 0.04;
     vec3 glow = vec3(0.0);
     if (kind == 1.0 || kind == 7.0) albedo *= tinted.rgb;
+    if (kind == 1.0) {
+        // Folds and wear of cloth.
+        vec2 at = local.xy * vec2(0.8, 0.35) + local.zx * 0.5 + tinted.rb;
+        albedo *= 0.72 + 0.56 * texture(noise, at * 0.7).g;
+    }
     if (kind == 2.0) { gloss = 0.8; mirror = 0.6; }
     if (kind == 3.0) { gloss = 1.0; mirror = 0.06; albedo = vec3(0.015); }
     if (kind == 7.0) { gloss = 0.9; }

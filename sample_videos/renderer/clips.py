@@ -1,0 +1,153 @@
+"""The three sample clips: what happens in each, and how they are drawn and written."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from . import scripts
+from .builder import Builder
+from .camera import Camera
+from .context import create_context
+from .draw import Drawing, Renderer
+from .effects import Lens, Windscreen, photograph, rain_streaks
+from .encode import write_clip
+from .scene import CLASSES
+from .sound import engine_sound
+from .truth import objects
+
+logger = logging.getLogger(__name__)
+
+SIZE, RATE = (1280, 720), 25
+MAX_BYTES = 2_900_000
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A scripted drive.
+
+    Attributes:
+        build: makes the scene of a moment: (camera, models, seed, time) to builder.
+        pace: (time, speed) of our own car.
+        sideways: our place on the road.
+        seconds: how long it lasts.
+        lens: how the camera renders light.
+        sound: with an engine to hear.
+        bounce: how hard the road shakes the camera.
+    """
+
+    build: Callable[[Camera, dict[str, Any], int, float], Builder]
+    pace: tuple[tuple[float, float], ...]
+    sideways: float
+    seconds: float
+    lens: Lens
+    sound: bool = True
+    bounce: float = 1.0
+
+
+CLIPS: dict[str, Clip] = {
+    "day_highway": Clip(scripts.day_highway, ((0, 27.0), (7, 28.0), (12, 27.0)), 5.75, 12.0,
+                        lens=Lens(exposure=.78, contrast=1.2, noise=.9, fringe=.7, vignette=.2,
+                                  blur=.45)),
+    "city_street": Clip(scripts.city_street, scripts.CITY_PACE, 1.7, 15.0,
+                        lens=Lens(exposure=.82, contrast=1.18, noise=.9, fringe=.7, vignette=.2,
+                                  blur=.45)),
+    "night_rain": Clip(scripts.night_rain, scripts.NIGHT_PACE, 1.8, 12.0, bounce=.8,
+                       lens=Lens(exposure=1.7, contrast=1.12, noise=1.8, fringe=.9, vignette=.3,
+                                 blur=.6, bloom=.05, zoom=.004, tint=(1.03, 1.0, .97)),
+                       sound=False),
+}
+
+
+def shaken(camera: Camera, time: float, speed: float, amount: float, seed: int) -> Camera:
+    """Return the camera as the road shakes it: slow pitching on the springs, small jolts."""
+    rng = np.random.default_rng(seed)
+    share = amount * min(1.0, speed / 12)
+    pitch = roll = height = 0.0
+    for frequency, strength in ((1.2, .0020), (1.7, .0013), (3.9, .0006), (7.3, .0004)):
+        p, q, h = rng.uniform(0, 2 * np.pi, 3)
+        wave = 2 * np.pi * frequency * time
+        pitch += strength * np.sin(wave + p)
+        roll += strength * .9 * np.sin(wave * .83 + q)
+        height += strength * 4 * np.sin(wave * .91 + h)
+    return replace(camera, pitch=camera.pitch + share * float(pitch),
+                   roll=camera.roll + share * float(roll), y=camera.y + share * float(height))
+
+
+def scene_at(clip: Clip, models: dict[str, Any], seed: int, time: float,
+             size: tuple[int, int] = SIZE) -> Builder:
+    """Return the scene of a clip at a time."""
+    pace = clip.pace
+    z = scripts.travelled(pace, time)
+    speed = (scripts.travelled(pace, time + .02) - scripts.travelled(pace, time - .02)) / .04
+    later = (scripts.travelled(pace, time + .3) - scripts.travelled(pace, time + .26)) / .04
+    # Braking presses the nose down.
+    dive = .0022 * (later - speed) / .28
+    camera = Camera(clip.sideways, 1.32, z, 0.0, -.028 + dive, .0, 58.0, size)
+    camera = shaken(camera, time, speed, clip.bounce, seed)
+    return clip.build(camera, models, seed, time)
+
+
+def frame_truth(builder: Builder, drawing: Drawing, number: int) -> dict[str, Any]:
+    """Return the entry of one frame in the truth."""
+    entries = objects(builder.scene, drawing, min_pixels=24)
+    return {"frame": number, "time": round(number / RATE, 3), "objects": entries,
+            "lanes": builder.scene.road.lanes(builder.scene.camera)}
+
+
+def windscreen_at(seed: int, time: float, *, period: float = 1.5) -> Windscreen:
+    """Return the drops on the glass; a wiper clears it from left to right once a period."""
+    rng = np.random.default_rng([seed, 77])
+    count = 340
+    drops = np.column_stack([rng.random(count), rng.random(count),
+                             rng.gamma(2.0, .0015, count) + .0010, np.zeros(count)])
+    cycle = np.floor(time / period)
+    since = time - cycle * period
+    born = rng.random(count) * period
+    # In the first 0.35 s the blade passes: to its right the drops of the last cycle remain.
+    blade = since / .35
+    old = (drops[:, 0] > blade) & (since < .35)
+    new = (born < since) & (drops[:, 0] < blade)
+    moved = np.random.default_rng([seed, int(cycle) + 1]).random((count, 2))
+    before = np.random.default_rng([seed, int(cycle)]).random((count, 2))
+    drops[:, :2] = np.where(old[:, None], before, moved)
+    return Windscreen(drops[old | new])
+
+
+def make_clip(name: str, folder: Path, *, seed: int) -> None:
+    """Draw one clip and write NAME.mp4 and NAME.json into a folder."""
+    clip = CLIPS[name]
+    renderer = Renderer(create_context(), SIZE, samples=0, scale=1.4, shadow_size=2048)
+    frames: list[Any] = []
+    truth: list[dict[str, Any]] = []
+    count = round(clip.seconds * RATE)
+    for number in range(count):
+        time = number / RATE
+        builder = scene_at(clip, renderer.bank.models, seed, time)
+        drawing = renderer.draw(builder.scene)
+        rng = np.random.default_rng([seed, number])
+        light = drawing.light
+        if builder.scene.weather.wet > .3:
+            light = rain_streaks(light, rng, count=260, brightness=.05)
+            light = windscreen_at(seed, time).seen_through(light)
+        picture = photograph(light, SIZE, clip.lens, rng)
+        # Kept compressed: 300 raw frames would take 800 MB.
+        frames.append(cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
+        truth.append(frame_truth(builder, drawing, number))
+        if (number + 1) % 25 == 0:
+            logger.info("%s: %d of %d frames", name, number + 1, count)
+    sound = engine_sound(clip.pace, clip.seconds, seed) if clip.sound else None
+    size = write_clip(folder / f"{name}.mp4", frames, rate=RATE, sound=sound, max_bytes=MAX_BYTES)
+    used = {entry["class"] for frame in truth for entry in frame["objects"]}
+    record = {"clip": f"{name}.mp4", "width": SIZE[0], "height": SIZE[1], "fps": RATE,
+              "classes": [c for c in CLASSES if c in used], "frames": truth}
+    text = json.dumps(record, separators=(",", ":")).replace(".0,", ",").replace(".0]", "]")
+    (folder / f"{name}.json").write_text(text)
+    logger.info("%s: %.2f MB of video, %.2f MB of truth", name, size / 1e6, len(text) / 1e6)
