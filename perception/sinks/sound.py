@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 # Packets tried out on a container before it is chosen; a track's first one comes well within these.
 TRIED = 200
+# A pause in the sound longer than this is looked at twice, one longer than LONGEST_GAP_S is no pause.
+FAR_AHEAD_S = 10.0
+LONGEST_GAP_S = 6 * 3600.0
 # What a muxer or filter says to a packet that is damaged itself; anything else is the output's fault.
 UNUSABLE = (av.error.InvalidDataError, av.error.ArgumentError)
 
@@ -85,6 +88,7 @@ class SoundCopy:
         self._tracks: dict[int, Any] = {}
         self._filters: dict[int, Any] = {}
         self._last: dict[int, int] = {}
+        self._held: dict[int, Any] = {}
         self._packets = self._read()
         self._next: Any = None
         try:
@@ -134,6 +138,9 @@ class SoundCopy:
             packet = self._next or next(self._packets, None)
             self._next = None
             if packet is None:
+                for held in self._held.values():
+                    self._write(held)
+                self._held.clear()
                 return
             begin = packet.dts if packet.dts is not None else packet.pts
             if begin is not None and time is not None and begin * packet.time_base + shift > time:
@@ -142,7 +149,6 @@ class SoundCopy:
             self._copy(packet, shift)
 
     def _copy(self, packet: Any, shift: Fraction) -> None:
-        assert self._output is not None
         index = packet.stream_index
         if shift:
             ticks = round(shift / packet.time_base)
@@ -150,12 +156,31 @@ class SoundCopy:
             packet.dts = None if packet.dts is None else packet.dts + ticks
         if packet.dts is None:
             packet.dts = packet.pts
-        begin, shown = packet.dts, packet.pts
-        late = begin is None or begin <= self._last.get(index, begin - 1)
-        if late or shown is None or shown < begin:
+        if packet.dts is None or packet.pts is None or packet.pts < packet.dts:
             self.skipped += 1
             return
-        self._last[index] = begin
+        # A packet far ahead is a pause or one damaged number; the one after it tells, so it waits.
+        held = self._held.pop(index, None)
+        if held is not None:
+            if packet.dts > held.dts:
+                self._write(held)
+            else:
+                self.skipped += 1
+        last = self._last.get(index)
+        if last is not None and (packet.dts - last) * packet.time_base > FAR_AHEAD_S:
+            self._held[index] = packet
+        else:
+            self._write(packet)
+
+    def _write(self, packet: Any) -> None:
+        assert self._output is not None
+        index, last = packet.stream_index, self._last.get(packet.stream_index)
+        if last is not None:
+            gap = packet.dts - last
+            if gap <= 0 or gap * packet.time_base > LONGEST_GAP_S:
+                self.skipped += 1
+                return
+        self._last[index] = packet.dts
         try:
             for ready in self._filtered(packet):
                 ready.stream = self._tracks[index]
@@ -193,7 +218,7 @@ class SoundCopy:
     def close(self) -> None:
         """Idempotent."""
         self._packets.close()
-        self._tracks, self._filters = {}, {}
+        self._tracks, self._filters, self._held = {}, {}, {}
         self._next = None
         self._output = None
         self._container.close()

@@ -35,6 +35,9 @@ FRAGMENTS = {"movflags": MOVFLAGS, "frag_duration": "500000"}
 CLUSTERS = {"cluster_time_limit": "500", "avoid_negative_ts": "disabled"}
 # The claimed end of a stream is believed if the last frame would stay no longer than this.
 LONGEST_LAST_FRAME_S = 5.0
+# MP4 counts how long a frame is shown in 32 bits, in ticks of at least so many a second.
+MOST_TICKS = 2_000_000_000
+LEAST_TICKS_A_SECOND = 20_000
 
 Draw = Callable[[FrameResult], Planes]
 
@@ -149,7 +152,13 @@ class VideoSink:
         if self._last_pts is None and pts < 0:
             self._start_before_zero(pts)
         if self._last_pts is not None:
-            self._gap = pts - self._last_pts
+            gap = pts - self._last_pts
+            if self._ticks(gap) > MOST_TICKS:
+                seconds = float(gap * self._info.time_base)
+                raise SinkError(
+                    f"{self.path}: two frames {seconds:.0f} s apart are more than it can hold"
+                )
+            self._gap = gap
         self._last_pts = pts
         if planes.size != self._info.size:
             raise SinkError(
@@ -162,9 +171,9 @@ class VideoSink:
         """Frames before time 0, as a cut without re-encoding leaves them."""
         assert self._container is not None
         start = f"the source starts at {float(pts * self._info.time_base):.3f} s"
-        if self._format == "matroska":
+        if self._format == "matroska" or self._ticks(-pts) > MOST_TICKS:
             self._shift = -pts
-            self._say(f"{start}; Matroska cannot, so pictures and sound are moved to start at 0")
+            self._say(f"{start}; the output cannot, so pictures and sound are moved to start at 0")
         else:
             # A regular index would hide these frames behind an edit list; fragments keep them.
             self._container.container_options["movflags"] = STAYS_FRAGMENTED
@@ -193,7 +202,7 @@ class VideoSink:
         if self._sound is not None:
             self._sound.copy_until(None, self._shift * self._info.time_base)
             if self._sound.skipped:
-                self._say(f"{self._sound.skipped} damaged packets of sound were left out")
+                self._say(f"damaged sound was left out: {self._sound.skipped} of its packets")
         self._container.close()
 
     def _mux(self, encoded: list[Any], *, last: bool = False) -> None:
@@ -213,6 +222,11 @@ class VideoSink:
                 self._sound.copy_until(time, self._shift * self._info.time_base)
             self._container.mux_one(packet)
             self._whole = self.path.stat().st_size
+
+    def _ticks(self, duration: int) -> Fraction:
+        """A duration of the source in the ticks of MP4, as many as they may be."""
+        base = self._info.time_base
+        return duration * base * max(LEAST_TICKS_A_SECOND, base.denominator)
 
     def _last_duration(self) -> int:
         """Of the last frame: to where the source says it ends, or as long as the one before."""

@@ -100,7 +100,7 @@ class FileSource:
             "without a usable time stamp, theirs is estimated": self._times.estimated,
             "of another size, scaled to the first one's": self._planes.rescaled,
         }
-        jumps = [f"time jumps back at {at:.2f} s; it is counted on" for at in self._times.jumps]
+        jumps = [f"time jumps at {at:.2f} s; it is counted on" for at in self._times.jumps]
         return (
             self._reader.notes
             + jumps[:JUMPS_TOLD]
@@ -116,7 +116,7 @@ class FileSource:
             with self._step_lock:
                 if self._closing:
                     return
-                picture = self._waiting.popleft() if self._waiting else next(self._pictures, None)
+                picture = self._next()
                 if picture is None:
                     break
                 frame = self._frame(picture)
@@ -134,6 +134,16 @@ class FileSource:
                 self._reader.close()
                 self._pictures.close()
                 container.close()
+
+    def _next(self) -> av.VideoFrame | None:
+        picture = self._waiting.popleft() if self._waiting else next(self._pictures, None)
+        if picture is not None and self._times.is_far_ahead(picture.pts):
+            # A pause of the camera, or one damaged number: the frame after tells.
+            if not self._waiting and (following := next(self._pictures, None)) is not None:
+                self._waiting.append(following)
+            if self._waiting and self._times.is_spike(picture.pts, self._waiting[0].pts):
+                picture.pts = None
+        return picture
 
     def _first_pictures(self) -> deque[av.VideoFrame]:
         """The first picture, and those after it until one has a time stamp."""

@@ -6,6 +6,8 @@ from fractions import Fraction
 
 # A jump back in time by more than this is a new recording in the same file, not a slip.
 DISCONTINUITY_S = 1.0
+# A jump ahead by more than this is no pause of a camera, and more than MP4 can say at 90 kHz.
+LONGEST_GAP_S = 6 * 3600.0
 # A stream counts as one of constant rate when so many of its gaps are one step long.
 CONSTANT_SHARE = 0.8
 
@@ -15,7 +17,8 @@ class TimeStamps:
 
     A frame without a time stamp comes one step after the frame before. One that is not later than the frame
     before comes one tick after it. A jump back by more than DISCONTINUITY_S, as where two recordings were
-    joined, is counted on from: all later frames are moved by the same amount.
+    joined, and one ahead by more than LONGEST_GAP_S are counted on from: all later frames are moved by the
+    same amount.
 
     Args:
         time_base: of the stream.
@@ -25,7 +28,7 @@ class TimeStamps:
         step: ticks from one frame to the next at the average rate.
         last: the last one handed out; None before the first.
         estimated: frames whose time is an estimate.
-        jumps: seconds at which time jumped back.
+        jumps: seconds at which time jumped.
     """
 
     def __init__(self, time_base: Fraction, rate: Fraction | None) -> None:
@@ -42,25 +45,41 @@ class TimeStamps:
 
     def __call__(self, pts: int | None) -> int:
         """The time stamp to use for a frame that came with `pts`."""
-        last = self.last
+        last, guessed = self.last, pts is None
         if pts is None:
             self.estimated += 1
             stamp = 0 if last is None else last + self.step
-        elif last is None or pts + self._shift > last:
-            stamp = pts + self._shift
-        elif self._guessed or (last - pts - self._shift) * self.time_base > DISCONTINUITY_S:
-            if not self._guessed:
-                self.jumps.append(float(last * self.time_base))
-            stamp = last + self.step
-            self._shift = stamp - pts
+        elif last is None:
+            stamp = pts
         else:
-            self.estimated += 1
-            stamp = last + 1
+            stamp = pts + self._shift
+            seconds = (stamp - last) * self.time_base
+            if self._guessed and stamp <= last:
+                stamp = last + self.step
+            elif not -DISCONTINUITY_S <= seconds <= LONGEST_GAP_S:
+                self.jumps.append(float(last * self.time_base))
+                stamp = last + self.step
+            elif stamp <= last:
+                self.estimated += 1
+                pts, stamp = None, last + 1
+            if pts is not None:
+                self._shift = stamp - pts
         if last is not None:
             self._count_gap(stamp - last)
-        self._guessed = pts is None
+        self._guessed = guessed
         self.last = stamp
         return stamp
+
+    def is_spike(self, pts: int | None, following: int | None) -> bool:
+        """Whether one damaged time stamp stands out: far ahead of the frame before and of the one after."""
+        if following is None:
+            return False
+        return self.is_far_ahead(pts) and not self.is_far_ahead(following)
+
+    def is_far_ahead(self, pts: int | None) -> bool:
+        if pts is None or self.last is None:
+            return False
+        return (pts + self._shift - self.last) * self.time_base > DISCONTINUITY_S
 
     @property
     def missing_within(self) -> int:

@@ -31,6 +31,22 @@ def test_a_second_recording_in_the_file_is_counted_on():
     assert times.estimated == 0
 
 
+def test_a_jump_ahead_that_no_camera_makes_is_counted_on():
+    times = TimeStamps(MILLISECONDS, Fraction(25))
+    days = 5 * 24 * 3600 * 1000
+    assert [times(pts) for pts in (0, 40, days, days + 50, days + 80)] == [0, 40, 80, 130, 160]
+    assert times.jumps == [0.04]
+
+
+def test_one_damaged_number_far_ahead_is_told_from_a_pause():
+    times = TimeStamps(MILLISECONDS, Fraction(25))
+    times(0)
+    assert times.is_spike(35_000, following=80)
+    assert not times.is_spike(35_000, following=35_040)
+    assert not times.is_spike(40, following=80)
+    assert not times.is_spike(35_000, following=None)
+
+
 def test_gaps_of_a_constant_rate_are_missing_frames():
     times = TimeStamps(MILLISECONDS, Fraction(30000, 1001))
     for i in range(30):
