@@ -407,6 +407,7 @@ class Run:
         """Where the frames went so far, and how the connection is; from any thread, while running."""
         self._count()
         found: dict[str, Any] = self.report.ledger.as_dict()
+        del found["adds_up"]  # only at the end: until then frames are on their way
         for name in ("connected", "reconnects"):
             if hasattr(self.source, name):
                 found[name] = getattr(self.source, name)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import TextIO
 
@@ -25,6 +26,7 @@ VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .flv .wmv .3gp .gif .h264 .hevc".split()
 )
 STOPPED = 130
+ONE_WISH_S = 0.5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -151,13 +153,20 @@ def _jobs(words: list[str]) -> list[Path | str | list[str]]:
     return [*jobs, *([pictures] if pictures else [])]
 
 
+def _is_pictures(source: Path) -> bool:
+    # Their overlays go into the folder that was named, whatever their number.
+    return not source.is_file() or source.suffix.lower() not in VIDEO_SUFFIXES
+
+
 def _destination(
     wish: str | None, source: Path | str | list[str], suffix: str, several: bool
 ) -> str | None:
     """Where an output goes: as asked, or inside the folder that was asked for several sources."""
-    if wish is None or wish == "-" or not several or not isinstance(source, Path):
+    if wish is None or wish == "-" or not isinstance(source, Path) or _is_pictures(source):
         return wish
     folder = Path(wish)
+    if not (several or wish.endswith("/") or folder.is_dir()):
+        return wish
     if folder.suffix in (".mp4", ".mkv", ".mov", ".jsonl"):
         raise InputError(
             f"{wish}: several sources need a folder here, not one file; write {folder.stem}/"
@@ -170,9 +179,15 @@ def _destination(
 def stopped_by_signals(run: Run) -> Iterator[None]:
     """SIGINT and SIGTERM end the run after the frame at hand, outputs complete; a second one breaks off."""
 
+    asked: list[float] = []
+
     def stop(number: int, _: FrameType | None) -> None:
-        if run.report.stopped:
-            raise KeyboardInterrupt
+        asked.append(monotonic())
+        if len(asked) > 1:
+            # Some senders (`timeout`) signal the process and its group: one wish that comes twice.
+            if asked[-1] - asked[0] > ONE_WISH_S:
+                raise KeyboardInterrupt
+            return
         # A handler runs between two steps of this very thread, which may hold a lock that stop() needs.
         threading.Thread(target=run.stop, daemon=True).start()
 
@@ -216,10 +231,15 @@ def summary(run: Run, *, output: str | None, jsonl: str | None) -> str:
             f"{n} {name}" for name, n in sorted(report.objects.items(), key=lambda x: -x[1])
         )
         lines.append(f"  detections: {each}")
+    segments = [file for sink in run.sinks for file in getattr(sink, "files", ())]
+    if segments:
+        several = f" to {segments[-1].name}" if len(segments) > 1 else ""
+        lines.append(f"  overlay: {segments[0]}{several}")
+        output = None
     for what, path in (("overlay", output), ("record", jsonl)):
         if path is not None and path != "-":
             lines.append(f"  {what}: {path}")
-    if output is None and jsonl is None:
+    if output is None and jsonl is None and not run.sinks:
         lines.append(
             "  nothing was written: add -o OUT.mp4 for an overlay, --jsonl OUT.jsonl for a record"
         )

@@ -46,8 +46,11 @@ class Figures:
                 self._events.append(
                     {"kind": event.kind, "time": round(event.time, 3), **event.data}
                 )
+            # With a tracker only what it confirmed, as in the overlay.
             self._objects = Counter(
-                item.class_name for item in result.objects if not item.predicted
+                item.class_name
+                for item in result.objects
+                if not item.predicted and (item.track_id is not None or not result.tracks)
             )
 
     def as_dict(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class SegmentsSink:
     """Writes OUT_0001.mp4, OUT_0002.mp4 ..., each `segment_s` of stream time long.
 
     A segment that is finished is on the disk before the next one begins. The one being written plays up to
-    its last half second if the power fails. A gap of the source begins a new segment, for each starts at 0.
+    its last second if the run is killed. A gap of the source begins a new segment, for each starts at 0.
     Numbers go on after those that are there, so nothing is overwritten.
 
     Args:
