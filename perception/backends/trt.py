@@ -165,8 +165,15 @@ class TensorRTEngine:
         self._tensors: dict[str, _Tensor] = {}
         self.native: Any = None
         try:
-            runtime = self._runtime = trt.Runtime(api.logger)
             api.errors.clear()
+            try:
+                runtime = self._runtime = trt.Runtime(api.logger)
+            except (
+                TypeError
+            ) as error:  # what the bindings raise when the constructor returns nothing
+                raise EngineError(
+                    f"TensorRT cannot start on this GPU: {api.why(str(error))}"
+                ) from error
             engine = runtime.deserialize_cuda_engine(data)
             if engine is None:
                 raise EngineError(

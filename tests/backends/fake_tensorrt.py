@@ -323,6 +323,8 @@ def make(version: str, state: State) -> ModuleType:
         def __init__(self, logger: Any) -> None:
             assert isinstance(logger, ILogger)
             self._logger = logger
+            if "runtime" in state.refuse:
+                raise TypeError("pybind11::init(): factory function returned nullptr")
 
         def deserialize_cuda_engine(self, serialized_engine: bytes) -> Any:
             try:

@@ -171,6 +171,7 @@ def test_what_the_parser_says_is_passed_on(each: Any, tiny: Path) -> None:
     ("refused", "said"),
     [
         ("builder", "cannot start on this GPU: CUDA initialization failure"),
+        ("runtime", "cannot start on this GPU: pybind11::init"),
         ("build", "could not build it: Error Code 10"),
         ("shapes", "refuses the shapes"),
         ("context", "no memory for its activations"),

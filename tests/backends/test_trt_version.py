@@ -275,11 +275,10 @@ def tensorrt_api() -> ModuleType:
     return module
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("version", ["10.16.1.11", "11.4.0.106", "8.6.0"])
-def test_the_committed_listings_are_what_the_real_bindings_say(
-    version: str, tmp_path: Path
-) -> None:
+@pytest.fixture(params=["10.16.1.11", "11.4.0.106", "8.6.0"])
+def wheel(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """A version and its real bindings, from a folder or the package index."""
+    version = str(request.param)
     if shutil.which("gcc") is None:
         pytest.skip("needs gcc, to compile stand-ins for the libraries the bindings are linked to")
     tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
@@ -287,12 +286,13 @@ def test_the_committed_listings_are_what_the_real_bindings_say(
         pytest.skip("TensorRT 8.6.0 has bindings for CPython 3.10 only")
     folder = Path(os.environ.get("PERCEPTION_TENSORRT_WHEELS", tmp_path))
     name = "tensorrt" if version == "8.6.0" else "tensorrt_cu13_bindings"
-    wheels = list(folder.glob(f"{name}-{version}-{tag}-*.whl"))
-    if not wheels:
-        if version == "8.6.0":
-            pytest.skip(
-                "needs the 800 MB wheel tensorrt 8.6.0 in the folder PERCEPTION_TENSORRT_WHEELS"
-            )
+    pattern = f"{name}-{version}-{tag}-*.whl"
+    found = list(folder.glob(pattern))
+    if not found and version == "8.6.0":
+        pytest.skip(
+            "needs the 800 MB wheel tensorrt 8.6.0 in the folder PERCEPTION_TENSORRT_WHEELS"
+        )
+    if not found:
         command = [
             sys.executable,
             "-m",
@@ -302,14 +302,65 @@ def test_the_committed_listings_are_what_the_real_bindings_say(
             "--only-binary=:all:",
             "-q",
         ]
-        got = subprocess.run(
-            [*command, "-d", str(tmp_path), f"{name}=={version}"], capture_output=True, text=True
-        )
-        wheels = list(tmp_path.glob("*.whl"))
-        if got.returncode or not wheels:
-            pytest.skip(f"the package index does not give {name} {version} for {tag}")
+        wanted = ["-d", str(tmp_path), f"{name}=={version}"]
+        subprocess.run([*command, *wanted], capture_output=True, check=False)
+        found = list(tmp_path.glob(pattern))
+    if not found:
+        pytest.skip(f"the package index does not give {name} {version} for {tag}")
+    return version, found[0]
 
-    assert tensorrt_api().listing_of(wheels[0]) == listing(version)
+
+@pytest.mark.slow
+def test_the_committed_listings_are_what_the_real_bindings_say(wheel: tuple[str, Path]) -> None:
+    version, path = wheel
+
+    assert tensorrt_api().listing_of(path) == listing(version)
+
+
+# Everything that the real bindings do without a GPU: logger, monitor, flags, and starting, which must fail well.
+ON_REAL_BINDINGS = """
+import sys
+from pathlib import Path
+folder, here, module = sys.argv[1:]
+sys.path[:0] = [folder, here]
+real = __import__(module)
+import fake_cuda, fake_modules
+class Patch:
+    setitem = staticmethod(dict.__setitem__)
+fake_modules.install(Patch, real, fake_cuda.FakeCuda(Path(folder)))
+from perception.backends import trt_network
+from perception.backends.trt import TensorRTEngine
+from perception.backends.trt_version import load_api
+from perception.errors import EngineError
+api = load_api()
+api.logger.log(real.ILogger.ERROR, "kept")
+api.logger.log(real.ILogger.VERBOSE, "dropped")
+print(api.version, api.why(), trt_network._monitor(api, trt_network._Watch(None)) is not None)
+try:
+    TensorRTEngine.from_bytes(api, b"", path=Path("a.onnx"), metadata={})
+except EngineError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_the_backend_works_with_the_real_bindings_as_far_as_there_is_no_gpu(
+    wheel: tuple[str, Path], tmp_path: Path
+) -> None:
+    version, path = wheel
+    module = tensorrt_api().unpack(path, tmp_path)
+
+    result = subprocess.run(
+        [sys.executable, "-c", ON_REAL_BINDINGS, str(tmp_path), str(HERE), module],
+        env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert result.stdout.splitlines() == [
+        f"{version} kept {not version.startswith('8.')}",
+        "TensorRT cannot start on this GPU: pybind11::init(): factory function returned nullptr",
+    ], result.stderr
 
 
 def test_a_missing_tensorrt_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
