@@ -101,7 +101,8 @@ class SoundCopy:
     @property
     def time_bases(self) -> tuple[Fraction, ...]:
         """Of the tracks, in seconds."""
-        return tuple(track.time_base for track in self._container.streams.audio if track.time_base)
+        tracks = self._container.streams.audio
+        return tuple(t.time_base for t in tracks if t.index in self._tracks and t.time_base)
 
     @property
     def codecs(self) -> tuple[str, ...]:
@@ -111,6 +112,9 @@ class SoundCopy:
         assert self._output is not None
         if track.codec_context is None:
             raise ValueError("a codec unknown to this build of FFmpeg")
+        if not track.codec_context.sample_rate or not track.codec_context.channels:
+            log.warning("a sound track without any playable sound is left out")
+            return
         added: Any = self._output.add_stream_from_template(track)
         added.time_base = track.time_base
         channels = added.codec_context.channels
@@ -203,12 +207,16 @@ class SoundCopy:
             return []
 
     def _read(self) -> Generator[Any, None, None]:
-        demuxer = self._container.demux(*self._container.streams.audio)
+        tracks = [t for t in self._container.streams.audio if t.index in self._tracks]
+        demuxer = self._container.demux(*tracks)
         while True:
             try:
                 packet = next(demuxer, None)
             except av.error.FFmpegError as error:
                 log.warning("the sound ends early: %s", error.strerror)
+                return
+            except IndexError:
+                # PyAV, at the end of a damaged file in which more streams appeared on the way.
                 return
             if packet is None:
                 return

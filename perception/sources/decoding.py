@@ -84,6 +84,9 @@ class PictureReader:
                     return
                 demuxer = self._container.demux(self._stream)
                 continue
+            except IndexError:
+                # PyAV, at the end of a damaged file in which more streams appeared on the way.
+                return
             errors_in_a_row = 0
             if packet is None or (packet.size == 0 and packet.dts is None and packet.pts is None):
                 return

@@ -223,6 +223,17 @@ def test_random_bytes_in_the_middle_cost_some_frames_and_no_more(tmp_path):
     assert source.damage
 
 
+def test_two_recordings_in_one_file_become_one_of_one_size_counted_on(tmp_path):
+    data = clip(container="mpegts") + clip(container="mpegts", size=(192, 144))
+    source, frames = read(saved(tmp_path, data))
+    times = [frame.pts for frame in frames]
+    assert times == sorted(set(times))
+    assert len(frames) >= 55
+    assert {frame.size for frame in frames} == {SIZE}
+    assert any("of another size, scaled to the first one's" in line for line in source.damage)
+    assert any("time jumps at 1.16 s; it is counted on" in line for line in source.damage)
+
+
 def test_closing_from_another_thread_ends_the_reading_and_releases_everything(tmp_path):
     path = saved(tmp_path, clip(frames=200))
     threads, files = len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
