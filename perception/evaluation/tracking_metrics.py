@@ -100,7 +100,9 @@ class Scores:
 
     @property
     def mota(self) -> float:
-        return 100 * (self.tp - self.fp - self.switches) / max(1, self.tp + self.fn)
+        true = self.tp + self.fn
+        # Without any truth it has no meaning; TrackEval says 0.
+        return 100 * (self.tp - self.fp - self.switches) / true if true else 0.0
 
     @property
     def motp(self) -> float:
