@@ -18,6 +18,8 @@ SETTINGS = {"preset": "superfast", "mbtree": "1", "rc-lookahead": "10", "bf": "0
 MOST_OF_SOURCE_RATE = 1.4
 # Below this, a cap would be visible: bits per pixel and frame.
 LEAST_BITS_PER_PIXEL = 0.03
+# A higher cap than this, bits a second, binds nothing (and libx264 counts in 32 bits).
+HIGHEST_CAP = 500_000_000
 MOST_THREADS = 4
 
 
@@ -95,4 +97,6 @@ def _rate_cap(info: SourceInfo) -> dict[str, str]:
         return {}
     pixels = info.size[0] * info.size[1] * float(info.rate or 25)
     most = int(max(MOST_OF_SOURCE_RATE * info.bit_rate, LEAST_BITS_PER_PIXEL * pixels))
+    if most > HIGHEST_CAP:
+        return {}
     return {"maxrate": str(most), "bufsize": str(2 * most)}
