@@ -29,8 +29,9 @@ def _size(text: str) -> tuple[int, int]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--clip", action="append", help="draw only this clip; may be repeated")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the clips")
     parser.add_argument("--train", type=Path, help="make training pictures in this folder")
@@ -38,8 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first picture")
     parser.add_argument("--seed", type=int, default=1, help="seed of the training pictures")
     parser.add_argument("--size", type=_size, default=(640, 384), help="of the training pictures")
-    parser.add_argument("--masks", action="store_true",
-                        help="with --train: write drivable and lane masks too")
+    parser.add_argument(
+        "--masks", action="store_true", help="with --train: write drivable and lane masks too"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
@@ -48,8 +50,14 @@ def main(arguments: list[str] | None = None) -> int:
                 parser.error(f"seed {SAMPLE_SEED} belongs to the sample clips; take another")
             from renderer.training import make_pictures
 
-            make_pictures(options.train, options.pictures, seed=options.seed, size=options.size,
-                          with_masks=options.masks, first=options.first)
+            make_pictures(
+                options.train,
+                options.pictures,
+                seed=options.seed,
+                size=options.size,
+                with_masks=options.masks,
+                first=options.first,
+            )
         else:
             from renderer.clips import CLIPS, make_clip
 

@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 
 from .bodies import BODIES, VIEWS
+from .canvas import HEIGHT, WIDTH
+from .cargo import cargo
 from .geometry import Floats, Mesh, from_grid
-from .liveries import HEIGHT, WIDTH, cargo, paint
+from .liveries import paint
+from .model import Model
 from .people import part_meshes
-from .signs import plate_pictures, sign_pictures
+from .plates import plate_pictures
+from .signs import sign_pictures
 from .street import street_meshes
 from .textures import foliage_pictures, noise_picture
 from .two_wheelers import bicycle, motorcycle
-from .vehicles import CARGO_STYLES, Model, build_models, livery_layers, plate_mesh
+from .vehicles import CARGO_STYLES, build_models, livery_layers, plate_mesh
 
 VERTEX = "3f 3f 3f 4f"
 VERTEX_NAMES = ("in_position", "in_normal", "in_uv", "in_colour")
@@ -42,12 +46,15 @@ class MeshBank:
         self.context = context
         self.stored: dict[str, Stored] = {}
         self.models: dict[str, Model] = build_models()
-        for model in (bicycle(), motorcycle(), motorcycle("tourer"),
-                      motorcycle("scooter", scooter=True)):
+        for model in (
+            bicycle(),
+            motorcycle(),
+            motorcycle("tourer"),
+            motorcycle("scooter", scooter=True),
+        ):
             self.models[model.name] = model
         coarse = build_models(coarse=True).values()
-        for end, model in [*(("", m) for m in self.models.values()),
-                           *(("~", m) for m in coarse)]:
+        for end, model in [*(("", m) for m in self.models.values()), *(("~", m) for m in coarse)]:
             for index, mesh in enumerate(model.body):
                 self.add(f"{model.name}/body{index}{end}", "livery", mesh)
             self.add(f"{model.name}/solid{end}", "solid", model.solid)
@@ -78,8 +85,10 @@ class MeshBank:
                 pictures[layers[f"cargo{style}"][view]] = cargo(view, style)
         self.noise = context.texture((512, 512), 4, noise_picture().tobytes())
         self.pictures = {
-            "livery": self._array(pictures), "sign": self._array(sign_pictures()),
-            "plate": self._array(plate_pictures()), "foliage": self._array(foliage_pictures()),
+            "livery": self._array(pictures),
+            "sign": self._array(sign_pictures()),
+            "plate": self._array(plate_pictures()),
+            "foliage": self._array(foliage_pictures()),
         }
         mipmaps = (context.LINEAR_MIPMAP_LINEAR, context.LINEAR)
         for texture in (self.noise, *self.pictures.values()):
@@ -104,8 +113,15 @@ class MeshBank:
         if not len(mesh.data):
             raise ValueError(f"mesh {name!r} must have triangles, but is empty")
         low, high = mesh.data[:, :3].min(0), mesh.data[:, :3].max(0)
-        corners = np.array([[x, y, z, 1] for x in (low[0], high[0]) for y in (low[1], high[1])
-                            for z in (low[2], high[2])], np.float32)
+        corners = np.array(
+            [
+                [x, y, z, 1]
+                for x in (low[0], high[0])
+                for y in (low[1], high[1])
+                for z in (low[2], high[2])
+            ],
+            np.float32,
+        )
         self.stored[name] = Stored(kind, self.context.buffer(mesh.data.tobytes()), corners)
 
     def remove(self, name: str) -> None:
@@ -144,8 +160,13 @@ class MeshBank:
         stored = self.stored[name]
         if program.glo not in stored.arrays:
             stored.arrays[program.glo] = self.context.vertex_array(
-                program, [(stored.vertices, VERTEX, *VERTEX_NAMES),
-                          (stored.places, INSTANCE, *INSTANCE_NAMES)], skip_errors=True)
+                program,
+                [
+                    (stored.vertices, VERTEX, *VERTEX_NAMES),
+                    (stored.places, INSTANCE, *INSTANCE_NAMES),
+                ],
+                skip_errors=True,
+            )
         return stored.arrays[program.glo]
 
     def render_alone(self, name: str, program: Any, data: Floats) -> None:
@@ -153,9 +174,13 @@ class MeshBank:
         stored = self.stored[name]
         buffer = self.context.buffer(np.ascontiguousarray(data).tobytes())
         array = self.context.vertex_array(
-            program, [(stored.vertices, VERTEX, *VERTEX_NAMES),
-                      (buffer, INSTANCE.replace("/i", " 4f 4f/i"), *INSTANCE_NAMES, "fit",
-                       "limits")], skip_errors=True)
+            program,
+            [
+                (stored.vertices, VERTEX, *VERTEX_NAMES),
+                (buffer, INSTANCE.replace("/i", " 4f 4f/i"), *INSTANCE_NAMES, "fit", "limits"),
+            ],
+            skip_errors=True,
+        )
         array.render(instances=len(data))
         array.release()
         buffer.release()

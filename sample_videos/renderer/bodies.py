@@ -72,7 +72,12 @@ def stretched(body: Body, name: str, length: float, height: float) -> Body:
     along, up = length / body.length, height / body.height
     profile = tuple((d * along, h * up) for d, h in body.profile)
     return replace(
-        body, name=name, base=body.shape, length=length, profile=profile, belt=body.belt * up,
+        body,
+        name=name,
+        base=body.shape,
+        length=length,
+        profile=profile,
+        belt=body.belt * up,
         wheels=tuple(d * along for d in body.wheels),
     )
 
@@ -83,15 +88,28 @@ def _ring(body: Body, z: float) -> Floats:
     belt = min(body.belt, top - 0.06)
     rise = top - belt
     low = body.floor
-    heights = [low, low + 0.05, low + (belt - low) * 0.35, low + (belt - low) * 0.7, belt - 0.03,
-               belt + 0.01, belt + rise * 0.35, belt + rise * 0.7, top - min(0.07, rise * 0.25)]
+    heights = [
+        low,
+        low + 0.05,
+        low + (belt - low) * 0.35,
+        low + (belt - low) * 0.7,
+        belt - 0.03,
+        belt + 0.01,
+        belt + rise * 0.35,
+        belt + rise * 0.7,
+        top - min(0.07, rise * 0.25),
+    ]
     half = [(float(body.half_width(z, y)), y) for y in heights]
     half[0] = (half[0][0] - 0.06, low)
     half[5] = (half[5][0] - 0.015, half[5][1])
     shoulder = half[-1][0]
     crown = 0.03 if rise > 0.3 else 0.02
-    half += [(shoulder - 0.05, top - min(0.02, rise * 0.08)), (shoulder * 0.72, top),
-             (shoulder * 0.36, top + crown * 0.8), (0.0, top + crown)]
+    half += [
+        (shoulder - 0.05, top - min(0.02, rise * 0.08)),
+        (shoulder * 0.72, top),
+        (shoulder * 0.36, top + crown * 0.8),
+        (0.0, top + crown),
+    ]
     outline = [(0.0, low), *half]
     mirror = [(-x, y) for x, y in reversed(outline[:-1])]
     return np.array(outline + mirror, np.float32)
@@ -106,10 +124,12 @@ def shell(body: Body, layers: dict[str, int], *, stations: int = 40) -> Mesh:
         stations: how finely the length is divided.
     """
     half = body.length / 2
-    inner = np.concatenate([
-        np.linspace(-half + 0.05, half - 0.05, stations),
-        [half - d for d, _ in body.profile if 0.05 < d < body.length - 0.05],
-    ])
+    inner = np.concatenate(
+        [
+            np.linspace(-half + 0.05, half - 0.05, stations),
+            [half - d for d, _ in body.profile if 0.05 < d < body.length - 0.05],
+        ]
+    )
     inner = np.unique(np.round(inner, 3))
     rings = []
     for z in inner:
@@ -157,12 +177,14 @@ def _textured(mesh: Mesh, body: Body, layers: dict[str, int]) -> Mesh:
     return Mesh(np.ascontiguousarray(data.reshape(-1, COLUMNS)))
 
 
-def _car(name: str, length: float, width: float, profile: tuple[tuple[float, float], ...],
-         **more: object) -> Body:
+def _car(
+    name: str, length: float, width: float, profile: tuple[tuple[float, float], ...], **more: object
+) -> Body:
     axles = (length * 0.19, length * 0.79)
     return replace(Body(name, length, width, profile, wheels=axles), **more)  # type: ignore[arg-type]
 
 
+# fmt: off
 BODIES: dict[str, Body] = {
     body.name: body
     for body in (
@@ -209,13 +231,19 @@ BODIES: dict[str, Body] = {
             wheels=(2.8, 9.0), kind="bus"),
     )
 }
+# fmt: on
 
 for _name, _of, _length, _height in (
-    ("city_car", "hatchback", 3.55, 1.50), ("compact", "hatchback", 4.30, 1.46),
-    ("saloon", "sedan", 4.95, 1.47), ("small_sedan", "sedan", 4.45, 1.47),
-    ("estate", "wagon", 4.60, 1.46), ("crossover", "suv", 4.30, 1.58),
-    ("large_suv", "suv", 4.95, 1.78), ("people_carrier", "minivan", 4.95, 1.85),
-    ("small_van", "minivan", 4.40, 1.83), ("tall_van", "van", 5.95, 2.65),
+    ("city_car", "hatchback", 3.55, 1.50),
+    ("compact", "hatchback", 4.30, 1.46),
+    ("saloon", "sedan", 4.95, 1.47),
+    ("small_sedan", "sedan", 4.45, 1.47),
+    ("estate", "wagon", 4.60, 1.46),
+    ("crossover", "suv", 4.30, 1.58),
+    ("large_suv", "suv", 4.95, 1.78),
+    ("people_carrier", "minivan", 4.95, 1.85),
+    ("small_van", "minivan", 4.40, 1.83),
+    ("tall_van", "van", 5.95, 2.65),
 ):
     BODIES[_name] = stretched(BODIES[_of], _name, _length, _height)
 BODIES["tall_van"] = replace(BODIES["tall_van"], wheel_radius=0.36, belt=1.30)

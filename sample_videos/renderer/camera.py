@@ -71,15 +71,23 @@ class Camera:
         """Return the 3x3 matrix from (device x, device y, 1) to a direction in the world."""
         width, height = self.size
         return self.axes().T @ np.diag(
-            [width / 2 / self.focal, height / 2 / self.focal, 1.0]).astype(np.float32)
+            [width / 2 / self.focal, height / 2 / self.focal, 1.0]
+        ).astype(np.float32)
 
-    def project(self, points: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def project(
+        self, points: NDArray[np.floating]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the (N, 2) pixels of (N, 3) world points, and their (N,) distances ahead."""
         axes = self.axes().astype(np.float64)
         local = (np.asarray(points, np.float64) - self.eye) @ axes.T
         depth = local[:, 2]
         safe = np.where(depth > 1e-3, depth, np.nan)
         width, height = self.size
-        pixels = np.stack([width / 2 + self.focal * local[:, 0] / safe,
-                           height / 2 - self.focal * local[:, 1] / safe], axis=1)
+        pixels = np.stack(
+            [
+                width / 2 + self.focal * local[:, 0] / safe,
+                height / 2 - self.focal * local[:, 1] / safe,
+            ],
+            axis=1,
+        )
         return pixels, depth

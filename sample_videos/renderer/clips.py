@@ -12,11 +12,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from . import scripts
+from .actors import travelled
 from .builder import Builder
 from .camera import Camera
 from .context import create_context
 from .draw import Drawing, Renderer
+from .drive_city import CITY_PACE, city_street
+from .drive_highway import day_highway
+from .drive_night import NIGHT_PACE, night_rain
 from .effects import Lens, Windscreen, photograph, rain_streaks
 from .encode import write_clip
 from .scene import CLASSES
@@ -53,16 +56,39 @@ class Clip:
 
 
 CLIPS: dict[str, Clip] = {
-    "day_highway": Clip(scripts.day_highway, ((0, 27.0), (7, 28.0), (12, 27.0)), 5.75, 12.0,
-                        lens=Lens(exposure=.78, contrast=1.2, noise=.9, fringe=.7, vignette=.2,
-                                  blur=.45)),
-    "city_street": Clip(scripts.city_street, scripts.CITY_PACE, 1.7, 15.0,
-                        lens=Lens(exposure=.82, contrast=1.18, noise=.9, fringe=.7, vignette=.2,
-                                  blur=.45)),
-    "night_rain": Clip(scripts.night_rain, scripts.NIGHT_PACE, 1.8, 12.0, bounce=.8,
-                       lens=Lens(exposure=1.7, contrast=1.12, noise=1.8, fringe=.9, vignette=.3,
-                                 blur=.6, bloom=.05, zoom=.004, tint=(1.03, 1.0, .97)),
-                       sound=False),
+    "day_highway": Clip(
+        day_highway,
+        ((0, 27.0), (7, 28.0), (12, 27.0)),
+        5.75,
+        12.0,
+        lens=Lens(exposure=0.78, contrast=1.2, noise=0.9, fringe=0.7, vignette=0.2, blur=0.45),
+    ),
+    "city_street": Clip(
+        city_street,
+        CITY_PACE,
+        1.7,
+        15.0,
+        lens=Lens(exposure=0.82, contrast=1.18, noise=0.9, fringe=0.7, vignette=0.2, blur=0.45),
+    ),
+    "night_rain": Clip(
+        night_rain,
+        NIGHT_PACE,
+        1.8,
+        12.0,
+        bounce=0.8,
+        lens=Lens(
+            exposure=1.7,
+            contrast=1.12,
+            noise=1.8,
+            fringe=0.9,
+            vignette=0.3,
+            blur=0.6,
+            bloom=0.05,
+            zoom=0.004,
+            tint=(1.03, 1.0, 0.97),
+        ),
+        sound=False,
+    ),
 }
 
 
@@ -71,26 +97,31 @@ def shaken(camera: Camera, time: float, speed: float, amount: float, seed: int) 
     rng = np.random.default_rng(seed)
     share = amount * min(1.0, speed / 12)
     pitch = roll = height = 0.0
-    for frequency, strength in ((1.2, .0020), (1.7, .0013), (3.9, .0006), (7.3, .0004)):
+    for frequency, strength in ((1.2, 0.0020), (1.7, 0.0013), (3.9, 0.0006), (7.3, 0.0004)):
         p, q, h = rng.uniform(0, 2 * np.pi, 3)
         wave = 2 * np.pi * frequency * time
         pitch += strength * np.sin(wave + p)
-        roll += strength * .9 * np.sin(wave * .83 + q)
-        height += strength * 4 * np.sin(wave * .91 + h)
-    return replace(camera, pitch=camera.pitch + share * float(pitch),
-                   roll=camera.roll + share * float(roll), y=camera.y + share * float(height))
+        roll += strength * 0.9 * np.sin(wave * 0.83 + q)
+        height += strength * 4 * np.sin(wave * 0.91 + h)
+    return replace(
+        camera,
+        pitch=camera.pitch + share * float(pitch),
+        roll=camera.roll + share * float(roll),
+        y=camera.y + share * float(height),
+    )
 
 
-def scene_at(clip: Clip, models: dict[str, Any], seed: int, time: float,
-             size: tuple[int, int] = SIZE) -> Builder:
+def scene_at(
+    clip: Clip, models: dict[str, Any], seed: int, time: float, size: tuple[int, int] = SIZE
+) -> Builder:
     """Return the scene of a clip at a time."""
     pace = clip.pace
-    z = scripts.travelled(pace, time)
-    speed = (scripts.travelled(pace, time + .02) - scripts.travelled(pace, time - .02)) / .04
-    later = (scripts.travelled(pace, time + .3) - scripts.travelled(pace, time + .26)) / .04
+    z = travelled(pace, time)
+    speed = (travelled(pace, time + 0.02) - travelled(pace, time - 0.02)) / 0.04
+    later = (travelled(pace, time + 0.3) - travelled(pace, time + 0.26)) / 0.04
     # Braking presses the nose down.
-    dive = .0022 * (later - speed) / .28
-    camera = Camera(clip.sideways, 1.32, z, 0.0, -.028 + dive, .0, 58.0, size)
+    dive = 0.0022 * (later - speed) / 0.28
+    camera = Camera(clip.sideways, 1.32, z, 0.0, -0.028 + dive, 0.0, 58.0, size)
     camera = shaken(camera, time, speed, clip.bounce, seed)
     return clip.build(camera, models, seed, time)
 
@@ -98,22 +129,32 @@ def scene_at(clip: Clip, models: dict[str, Any], seed: int, time: float,
 def frame_truth(builder: Builder, drawing: Drawing, number: int) -> dict[str, Any]:
     """Return the entry of one frame in the truth."""
     entries = objects(builder.scene, drawing, min_pixels=24)
-    return {"frame": number, "time": round(number / RATE, 3), "objects": entries,
-            "lanes": builder.scene.road.lanes(builder.scene.camera)}
+    return {
+        "frame": number,
+        "time": round(number / RATE, 3),
+        "objects": entries,
+        "lanes": builder.scene.road.lanes(builder.scene.camera),
+    }
 
 
 def windscreen_at(seed: int, time: float, *, period: float = 1.5) -> Windscreen:
     """Return the drops on the glass; a wiper clears it from left to right once a period."""
     rng = np.random.default_rng([seed, 77])
     count = 340
-    drops = np.column_stack([rng.random(count), rng.random(count),
-                             rng.gamma(2.0, .0015, count) + .0010, np.zeros(count)])
+    drops = np.column_stack(
+        [
+            rng.random(count),
+            rng.random(count),
+            rng.gamma(2.0, 0.0015, count) + 0.0010,
+            np.zeros(count),
+        ]
+    )
     cycle = np.floor(time / period)
     since = time - cycle * period
     born = rng.random(count) * period
     # In the first 0.35 s the blade passes: to its right the drops of the last cycle remain.
-    blade = since / .35
-    old = (drops[:, 0] > blade) & (since < .35)
+    blade = since / 0.35
+    old = (drops[:, 0] > blade) & (since < 0.35)
     new = (born < since) & (drops[:, 0] < blade)
     moved = np.random.default_rng([seed, int(cycle) + 1]).random((count, 2))
     before = np.random.default_rng([seed, int(cycle)]).random((count, 2))
@@ -134,8 +175,8 @@ def make_clip(name: str, folder: Path, *, seed: int) -> None:
         drawing = renderer.draw(builder.scene)
         rng = np.random.default_rng([seed, number])
         light = drawing.light
-        if builder.scene.weather.wet > .3:
-            light = rain_streaks(light, rng, count=260, brightness=.05)
+        if builder.scene.weather.wet > 0.3:
+            light = rain_streaks(light, rng, count=260, brightness=0.05)
             light = windscreen_at(seed, time).seen_through(light)
         picture = photograph(light, SIZE, clip.lens, rng)
         # Kept compressed: 300 raw frames would take 800 MB.
@@ -146,8 +187,14 @@ def make_clip(name: str, folder: Path, *, seed: int) -> None:
     sound = engine_sound(clip.pace, clip.seconds, seed) if clip.sound else None
     size = write_clip(folder / f"{name}.mp4", frames, rate=RATE, sound=sound, max_bytes=MAX_BYTES)
     used = {entry["class"] for frame in truth for entry in frame["objects"]}
-    record = {"clip": f"{name}.mp4", "width": SIZE[0], "height": SIZE[1], "fps": RATE,
-              "classes": [c for c in CLASSES if c in used], "frames": truth}
+    record = {
+        "clip": f"{name}.mp4",
+        "width": SIZE[0],
+        "height": SIZE[1],
+        "fps": RATE,
+        "classes": [c for c in CLASSES if c in used],
+        "frames": truth,
+    }
     text = json.dumps(record, separators=(",", ":")).replace(".0,", ",").replace(".0]", "]")
     (folder / f"{name}.json").write_text(text)
     logger.info("%s: %.2f MB of video, %.2f MB of truth", name, size / 1e6, len(text) / 1e6)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .alone import Counter
 from .bank import MeshBank
-from .camera import Camera
 from .geometry import Floats
-from .scene import Item, Scene, Weather
-
-SHADERS = Path(__file__).parent / "shaders"
-INSTANCE_FLOATS = 20
-TILE, TILES_ACROSS = 48, 21
-NO_SHADOW = {"sky"}
+from .placing import instances, shadow_matrix
+from .programs import Programs, assign
+from .scene import Item, Scene
 
 
 @dataclass(slots=True)
@@ -47,8 +43,15 @@ class Renderer:
         shadow_size: side of the shadow map.
     """
 
-    def __init__(self, context: Any, size: tuple[int, int], *, samples: int = 4,
-                 scale: float = 1.0, shadow_size: int = 1024) -> None:
+    def __init__(
+        self,
+        context: Any,
+        size: tuple[int, int],
+        *,
+        samples: int = 4,
+        scale: float = 1.0,
+        shadow_size: int = 1024,
+    ) -> None:
         """Compile nothing yet; programs are made when a scene first needs them."""
         self.context = context
         self.size = size
@@ -56,42 +59,32 @@ class Renderer:
         samples = min(samples, context.max_samples)
         self.multi = context.framebuffer(
             [context.renderbuffer(self.inner, 4, samples=samples, dtype="f2")],
-            context.depth_renderbuffer(self.inner, samples=samples))
+            context.depth_renderbuffer(self.inner, samples=samples),
+        )
         self.flat = context.framebuffer([context.texture(self.inner, 4, dtype="f2")])
-        self.mirror_texture = context.texture((self.inner[0] // 2, self.inner[1] // 2), 4,
-                                              dtype="f2")
+        self.mirror_texture = context.texture(
+            (self.inner[0] // 2, self.inner[1] // 2), 4, dtype="f2"
+        )
         self.mirror_texture.repeat_x = self.mirror_texture.repeat_y = False
         self.mirror = context.framebuffer(
             [self.mirror_texture],
-            context.depth_renderbuffer((self.inner[0] // 2, self.inner[1] // 2)))
-        self.who = context.framebuffer([context.texture(size, 1, dtype="u2")],
-                                       context.depth_renderbuffer(size))
-        side = TILE * TILES_ACROSS
-        self.tiles = context.framebuffer([context.texture((side, side), 1, dtype="u2")])
+            context.depth_renderbuffer((self.inner[0] // 2, self.inner[1] // 2)),
+        )
+        self.who = context.framebuffer(
+            [context.texture(size, 1, dtype="u2")], context.depth_renderbuffer(size)
+        )
         self.shadow_texture = context.depth_texture((shadow_size, shadow_size))
         self.shadow_texture.compare_func = "<="
         self.shadow_texture.repeat_x = self.shadow_texture.repeat_y = False
         self.shadow = context.framebuffer(depth_attachment=self.shadow_texture)
         self.bank = MeshBank(context)
-        self.programs: dict[tuple[str, ...], Any] = {}
+        self.programs = Programs(context)
+        self.counter = Counter(context, self.bank, self.programs, size)
         square = np.array([[-1, -1], [1, -1], [1, 1], [-1, -1], [1, 1], [-1, 1]], np.float32)
         self.square = context.buffer(square.tobytes())
         self.triangle = context.buffer(np.array([[-1, -1], [3, -1], [-1, 3]], np.float32).tobytes())
         self.coarse_below = 22.0 if size[0] < 1000 else 30.0
         self.soft = shadow_size >= 2048
-
-    def program(self, name: str, *flags: str, vertex: str = "scene.vert") -> Any:
-        """Return a compiled program; flags become #defines."""
-        key = (name, vertex, *flags)
-        if key not in self.programs:
-            head = "#version 330\n" + "".join(f"#define {flag}\n" for flag in flags)
-            fragment = (SHADERS / name).read_text()
-            if "in vec3 position" not in fragment and "shade(" in fragment:
-                fragment = (SHADERS / "light.glsl").read_text() + fragment
-            self.programs[key] = self.context.program(
-                vertex_shader=head + (SHADERS / vertex).read_text(),
-                fragment_shader=head + fragment)
-        return self.programs[key]
 
     def draw(self, scene: Scene) -> Drawing:
         """Draw a scene and say who is where."""
@@ -127,7 +120,7 @@ class Renderer:
         raw = np.frombuffer(self.flat.read(components=4, dtype="f2"), np.float16)
         light = raw.reshape(self.inner[1], self.inner[0], 4)[::-1, :, :3].astype(np.float32)
         identities = self._draw_identities(groups, lens)
-        alone = self._draw_tiles(items, lens)
+        alone = self.counter.count(items, lens)
         for name in scene.meshes:
             self.bank.remove(name)
         return Drawing(light, identities, alone)
@@ -139,7 +132,7 @@ class Renderer:
         ahead = places @ axes[2]
         beside = np.abs(places @ axes[0])
         half = np.tan(np.radians(scene.camera.field_of_view) / 2)
-        far = scene.camera.focal / np.maximum(ahead, .1) < self.coarse_below
+        far = scene.camera.focal / np.maximum(ahead, 0.1) < self.coarse_below
         seen = (ahead > -14) & (beside < np.maximum(ahead, 0) * half + 26)
         result = []
         for item, is_far, is_seen in zip(scene.items, far, seen, strict=True):
@@ -164,13 +157,24 @@ class Renderer:
         sun = np.array(weather.sun_direction, np.float32)
         self.shadow_texture.use(1)
         values: dict[str, Any] = {
-            "eye": scene.camera.eye, "sun_direction": sun / np.linalg.norm(sun),
-            "sun_colour": weather.sun, "zenith": weather.zenith, "horizon": weather.horizon,
-            "ground_light": weather.ground, "haze": weather.haze,
-            "haze_density": weather.haze_density, "wet": weather.wet,
-            "skyline": weather.skyline, "shadow_matrix": shadow_matrix,
-            "noise": 0, "shadow_map": 1, "liveries": 2, "pictures": 3, "foliage": 4,
-            "mirror_image": 6, "clouds": weather.clouds,
+            "eye": scene.camera.eye,
+            "sun_direction": sun / np.linalg.norm(sun),
+            "sun_colour": weather.sun,
+            "zenith": weather.zenith,
+            "horizon": weather.horizon,
+            "ground_light": weather.ground,
+            "haze": weather.haze,
+            "haze_density": weather.haze_density,
+            "wet": weather.wet,
+            "skyline": weather.skyline,
+            "shadow_matrix": shadow_matrix,
+            "noise": 0,
+            "shadow_map": 1,
+            "liveries": 2,
+            "pictures": 3,
+            "foliage": 4,
+            "mirror_image": 6,
+            "clouds": weather.clouds,
         }
         if weather.night:
             lamps = scene.nearest_lamps()
@@ -178,25 +182,16 @@ class Renderer:
             axes = scene.camera.axes()
             ahead = np.array([axes[2][0], 0, axes[2][2]], np.float32)
             values |= {
-                "lamp_count": len(lamps), "lamp_position": [lamp[:3] for lamp in filled],
+                "lamp_count": len(lamps),
+                "lamp_position": [lamp[:3] for lamp in filled],
                 "lamp_colour": [lamp[3:] for lamp in filled],
                 "beam_origin": scene.camera.eye * np.array([1, 0, 1], np.float32)
-                + np.array([0, 0.68, 0], np.float32) + ahead * 1.2,
-                "beam_direction": ahead / np.linalg.norm(ahead), "beam_power": weather.beam,
+                + np.array([0, 0.68, 0], np.float32)
+                + ahead * 1.2,
+                "beam_direction": ahead / np.linalg.norm(ahead),
+                "beam_power": weather.beam,
             }
         return values
-
-    def _set(self, program: Any, values: dict[str, Any]) -> None:
-        for name, value in values.items():
-            if name not in program:
-                continue
-            if isinstance(value, int | float):
-                program[name].value = value
-            else:
-                array = np.asarray(value, np.float32)
-                if array.ndim == 2 and name in ("view_projection", "shadow_matrix", "rays"):
-                    array = array.T
-                program[name].write(np.ascontiguousarray(array).tobytes())
 
     def _draw_shadow(self, scene: Scene, groups: dict[str, int]) -> Floats:
         matrix = shadow_matrix(scene.camera, scene.weather)
@@ -206,29 +201,32 @@ class Renderer:
             for name, count in groups.items():
                 kind = self.bank.kind(name)
                 cut = ["CUTOUT"] if kind in ("foliage", "sign") else []
-                program = self.program("identity.frag", *cut)
-                self._set(program, {"view_projection": matrix,
-                                    "pictures": 4 if kind == "foliage" else 3})
+                program = self.programs.get("identity.frag", *cut)
+                assign(
+                    program, {"view_projection": matrix, "pictures": 4 if kind == "foliage" else 3}
+                )
                 self.bank.bind_pictures(kind)
                 self.bank.array(name, program).render(instances=count)
         return matrix
 
-    def _draw_items(self, groups: dict[str, int], lens: Floats, flags: list[str],
-                    values: dict[str, Any]) -> None:
+    def _draw_items(
+        self, groups: dict[str, int], lens: Floats, flags: list[str], values: dict[str, Any]
+    ) -> None:
         order = ("solid", "livery", "sign", "plate", "facade", "foliage")
         for kind in order:
             names = [name for name in groups if self.bank.kind(name) == kind]
             if not names:
                 continue
             source = {"sign": "picture", "plate": "picture"}.get(kind, kind)
-            program = self.program(f"{source}.frag", *flags)
+            program = self.programs.get(f"{source}.frag", *flags)
             self.bank.bind_pictures(kind)
-            self._set(program, {**values, "view_projection": lens})
+            assign(program, {**values, "view_projection": lens})
             for name in names:
                 self.bank.array(name, program).render(instances=groups[name])
 
-    def _draw_ground(self, scene: Scene, lens: Floats, flags: list[str],
-                     values: dict[str, Any]) -> None:
+    def _draw_ground(
+        self, scene: Scene, lens: Floats, flags: list[str], values: dict[str, Any]
+    ) -> None:
         road = scene.road
         lines = np.zeros((10, 4), np.float32)
         for row, line in zip(lines, road.lines, strict=False):
@@ -237,33 +235,72 @@ class Renderer:
         crossings = np.zeros((6, 4), np.float32)
         for row, crossing in zip(crossings, road.crossings, strict=False):
             row[:] = crossing
-        program = self.program("ground.frag", *flags)
-        self.bank.place("ground", instances([Item("ground", np.array(
-            [[1, 0, 0, scene.camera.x], [0, 1, 0, 0], [0, 0, 1, scene.camera.z], [0, 0, 0, 1]],
-            np.float32))]))
-        self._set(program, {
-            **values, "view_projection": lens, "wave": road.waves, "edges": road.edges,
-            "verge": (*road.paving, road.built_up, road.bare), "line_count": len(road.lines),
-            "lines": lines, "crossing_count": len(road.crossings), "crossings": crossings,
-            "road_tone": road.tone, "grass_colour": road.grass,
-            "screen": tuple(map(float, self.inner))})
+        program = self.programs.get("ground.frag", *flags)
+        self.bank.place(
+            "ground",
+            instances(
+                [
+                    Item(
+                        "ground",
+                        np.array(
+                            [
+                                [1, 0, 0, scene.camera.x],
+                                [0, 1, 0, 0],
+                                [0, 0, 1, scene.camera.z],
+                                [0, 0, 0, 1],
+                            ],
+                            np.float32,
+                        ),
+                    )
+                ]
+            ),
+        )
+        assign(
+            program,
+            {
+                **values,
+                "view_projection": lens,
+                "wave": road.waves,
+                "edges": road.edges,
+                "verge": (*road.paving, road.built_up, road.bare),
+                "line_count": len(road.lines),
+                "lines": lines,
+                "crossing_count": len(road.crossings),
+                "crossings": crossings,
+                "road_tone": road.tone,
+                "grass_colour": road.grass,
+                "screen": tuple(map(float, self.inner)),
+            },
+        )
         self.bank.array("ground", program).render(instances=1)
 
     def _draw_sky(self, scene: Scene, rays: Floats) -> None:
-        program = self.program("sky.frag", vertex="sky.vert")
+        program = self.programs.get("sky.frag", vertex="sky.vert")
         weather = scene.weather
         sun = np.array(weather.sun_direction, np.float32)
-        self._set(program, {
-            "rays": rays, "sun_direction": sun / np.linalg.norm(sun), "sun_colour": weather.sun,
-            "zenith": weather.zenith, "horizon": weather.horizon, "haze": weather.haze,
-            "ground_light": weather.ground, "skyline": weather.skyline,
-            "haze_density": weather.haze_density, "clouds": weather.clouds, "noise": 0})
+        assign(
+            program,
+            {
+                "rays": rays,
+                "sun_direction": sun / np.linalg.norm(sun),
+                "sun_colour": weather.sun,
+                "zenith": weather.zenith,
+                "horizon": weather.horizon,
+                "haze": weather.haze,
+                "ground_light": weather.ground,
+                "skyline": weather.skyline,
+                "haze_density": weather.haze_density,
+                "clouds": weather.clouds,
+                "noise": 0,
+            },
+        )
         self.context.depth_func = "<="
         self._simple(program, self.triangle, 3)
         self.context.depth_func = "<"
 
-    def _simple(self, program: Any, buffer: Any, count: int, extra: tuple[Any, ...] = (),
-                instances: int = 1) -> None:
+    def _simple(
+        self, program: Any, buffer: Any, count: int, extra: tuple[Any, ...] = (), instances: int = 1
+    ) -> None:
         content = [(buffer, "2f", "in_position"), *([extra] if extra else [])]
         array = self.context.vertex_array(program, content, skip_errors=True)
         array.render(vertices=count, instances=instances)
@@ -274,25 +311,29 @@ class Renderer:
             return
         data = np.array(scene.glows, np.float32)
         axes = scene.camera.axes()
-        program = self.program("glow.frag", vertex="glow.vert")
+        program = self.programs.get("glow.frag", vertex="glow.vert")
         sign = np.array([1, -1 if flip else 1, 1], np.float32)
-        self._set(program, {"view_projection": lens, "right": axes[0] * sign, "up": axes[1] * sign})
+        assign(program, {"view_projection": lens, "right": axes[0] * sign, "up": axes[1] * sign})
         self._blended(program, data, "4f 3f/i", ("place", "light"), additive=True)
 
     def _draw_contacts(self, scene: Scene, lens: Floats) -> None:
         if scene.contacts:
-            program = self.program("contact.frag", vertex="contact.vert")
-            self._set(program, {"view_projection": lens})
+            program = self.programs.get("contact.frag", vertex="contact.vert")
+            assign(program, {"view_projection": lens})
             data = np.array(scene.contacts, np.float32)
             self._blended(program, data, "4f 2f/i", ("place", "turn"), additive=False)
 
-    def _blended(self, program: Any, data: Floats, layout: str, names: tuple[str, str], *,
-                 additive: bool) -> None:
+    def _blended(
+        self, program: Any, data: Floats, layout: str, names: tuple[str, str], *, additive: bool
+    ) -> None:
         context = self.context
         buffer = context.buffer(np.ascontiguousarray(data).tobytes())
         context.enable(context.BLEND)
-        context.blend_func = ((context.ONE, context.ONE) if additive
-                              else (context.SRC_ALPHA, context.ONE_MINUS_SRC_ALPHA))
+        context.blend_func = (
+            (context.ONE, context.ONE)
+            if additive
+            else (context.SRC_ALPHA, context.ONE_MINUS_SRC_ALPHA)
+        )
         context.depth_mask = False  # type: ignore[attr-defined]
         self.context.fbo.depth_mask = False
         self._simple(program, self.square, 6, (buffer, layout, *names), len(data))
@@ -306,109 +347,9 @@ class Renderer:
         for name, count in groups.items():
             kind = self.bank.kind(name)
             cut = ["CUTOUT"] if kind in ("foliage", "sign") else []
-            program = self.program("identity.frag", *cut)
+            program = self.programs.get("identity.frag", *cut)
             self.bank.bind_pictures(kind)
-            self._set(program, {"view_projection": lens,
-                                "pictures": 4 if kind == "foliage" else 3})
+            assign(program, {"view_projection": lens, "pictures": 4 if kind == "foliage" else 3})
             self.bank.array(name, program).render(instances=count)
         raw = np.frombuffer(self.who.read(components=1, dtype="u2"), np.uint16)
         return raw.reshape(self.size[1], self.size[0])[::-1].copy()
-
-    def _draw_tiles(self, items: list[Item], lens: Floats) -> dict[int, tuple[float, float]]:
-        """Draw each thing alone in a tile and count how much of it the picture could show."""
-        boxes = extents(items, self.bank, lens)
-        members = list(boxes)[:TILES_ACROSS * TILES_ACROSS]
-        if not members:
-            return {}
-        side = TILE * TILES_ACROSS
-        fits: dict[int, tuple[Floats, Floats]] = {}
-        for slot, identity in enumerate(members):
-            x0, y0, x1, y1 = boxes[identity]
-            row, column = divmod(slot, TILES_ACROSS)
-            low = np.array([column, row], np.float32) * TILE * 2 / side - 1
-            scale = (TILE * 2 / side) / np.maximum([x1 - x0, y1 - y0], 1e-6)
-            fit = np.concatenate([scale, low - np.array([x0, y0]) * scale]).astype(np.float32)
-            limits = np.array([column, row, column + 1, row + 1], np.float32) * TILE
-            fits[identity] = (fit, limits)
-        self.tiles.use()
-        self.tiles.clear(0.0, 0.0, 0.0, 0.0)
-        self.context.disable(self.context.DEPTH_TEST)
-        groups: dict[str, list[Item]] = {}
-        for item in items:
-            if item.identity in fits:
-                groups.setdefault(item.mesh, []).append(item)
-        for name, members_of in groups.items():
-            data = np.concatenate([
-                instances(members_of),
-                np.stack([np.concatenate(fits[item.identity]) for item in members_of])], axis=1)
-            kind = self.bank.kind(name)
-            cut = ["CUTOUT"] if kind == "sign" else []
-            program = self.program("tile.frag", *cut, vertex="tile.vert")
-            self.bank.bind_pictures(kind)
-            self._set(program, {"view_projection": lens, "pictures": 3})
-            self.bank.render_alone(name, program, data)
-        self.context.enable(self.context.DEPTH_TEST)
-        raw = np.frombuffer(self.tiles.read(components=1, dtype="u2"), np.uint16)
-        atlas = raw.reshape(side, side) > 0
-        result = {}
-        for slot, identity in enumerate(members):
-            row, column = divmod(slot, TILES_ACROSS)
-            mask = atlas[row * TILE:(row + 1) * TILE, column * TILE:(column + 1) * TILE]
-            x0, y0, x1, y1 = boxes[identity]
-            x = x0 + (np.arange(TILE) + .5) / TILE * (x1 - x0)
-            y = y0 + (np.arange(TILE) + .5) / TILE * (y1 - y0)
-            inside = mask & (np.abs(x) <= 1)[None, :] & (np.abs(y) <= 1)[:, None]
-            area = ((x1 - x0) * self.size[0] / 2 / TILE) * ((y1 - y0) * self.size[1] / 2 / TILE)
-            total = float(mask.sum())
-            share = 1 - float(inside.sum()) / total if total else 1.0
-            result[identity] = (float(inside.sum()) * area, share)
-        return result
-
-
-def instances(items: list[Item]) -> Floats:
-    """Return (N, 20) float32: three matrix rows, tint and identity, state."""
-    data = np.empty((len(items), INSTANCE_FLOATS), np.float32)
-    data[:, :12] = np.stack([item.matrix[:3] for item in items]).reshape(-1, 12)
-    for row, item in zip(data, items, strict=True):
-        row[12:15], row[15], row[16:20] = item.tint, item.identity, item.state
-    return data
-
-
-def extents(items: list[Item], bank: MeshBank, lens: Floats) -> dict[int, tuple[float, ...]]:
-    """Return where each thing may be: identity to (x0, y0, x1, y1) in device coordinates."""
-    result: dict[int, tuple[float, ...]] = {}
-    for item in items:
-        if not item.identity:
-            continue
-        corners = bank.corners(item.mesh) @ (lens @ item.matrix).T
-        if (corners[:, 3] < 0.05).all():
-            continue
-        w = np.maximum(corners[:, 3:], 0.25)
-        place = np.clip(corners[:, :2] / w, -4, 4)
-        low, high = place.min(0), place.max(0)
-        old = result.get(item.identity)
-        if old:
-            low, high = np.minimum(low, old[:2]), np.maximum(high, old[2:])
-        result[item.identity] = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-    return {key: box for key, box in result.items()
-            if box[0] < 1 and box[1] < 1 and box[2] > -1 and box[3] > -1}
-
-
-def shadow_matrix(camera: Camera, weather: Weather, reach: float = 46.0) -> Floats:
-    """Return the matrix from the world to the shadow map, which covers the road ahead."""
-    sun = np.array(weather.sun_direction, np.float64)
-    sun /= np.linalg.norm(sun)
-    side = np.cross([0.0, 1.0, 0.0], sun)
-    side /= np.linalg.norm(side)
-    up = np.cross(sun, side)
-    axes = camera.axes()
-    ahead = np.array([axes[2][0], 0, axes[2][2]], np.float64)
-    centre = np.array([camera.x, 0, camera.z]) + ahead * (reach * 0.8)
-    # Snap to whole texels, so that shadows do not shimmer while the camera moves.
-    texel = 2 * reach / 1024
-    matrix = np.eye(4)
-    for row, (axis, extent) in enumerate(((side, reach), (up, reach), (-sun, 140.0))):
-        matrix[row, :3] = axis / extent
-        offset = axis @ centre
-        matrix[row, 3] = -np.round(offset / texel) * texel / extent
-    return matrix.astype(np.float32)

@@ -15,8 +15,14 @@ from numpy.typing import NDArray
 SOUND_RATE = 44_100
 
 
-def write_clip(path: Path, frames: Sequence[NDArray[np.uint8]], *, rate: int,
-               sound: NDArray[np.float32] | None, max_bytes: int) -> int:
+def write_clip(
+    path: Path,
+    frames: Sequence[NDArray[np.uint8]],
+    *,
+    rate: int,
+    sound: NDArray[np.float32] | None,
+    max_bytes: int,
+) -> int:
     """Write compressed pictures as H.264, at the best quality that fits; return the size.
 
     Args:
@@ -34,8 +40,13 @@ def write_clip(path: Path, frames: Sequence[NDArray[np.uint8]], *, rate: int,
     raise ValueError(f"{path.name} must be at most {max_bytes} bytes, but is {size}")
 
 
-def _write(path: Path, frames: Sequence[NDArray[np.uint8]], rate: int,
-           sound: NDArray[np.float32] | None, quality: int) -> None:
+def _write(
+    path: Path,
+    frames: Sequence[NDArray[np.uint8]],
+    rate: int,
+    sound: NDArray[np.float32] | None,
+    quality: int,
+) -> None:
     first = cv2.imdecode(frames[0], cv2.IMREAD_COLOR)
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         video: Any = container.add_stream("libx264", rate=rate)
@@ -66,7 +77,7 @@ def _write(path: Path, frames: Sequence[NDArray[np.uint8]], rate: int,
 
 def _add_sound(container: Any, stream: Any, sound: NDArray[np.float32]) -> None:
     for start in range(0, len(sound), 1024):
-        block = np.ascontiguousarray(sound[None, start:start + 1024].astype(np.float32))
+        block = np.ascontiguousarray(sound[None, start : start + 1024].astype(np.float32))
         frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
         frame.sample_rate = SOUND_RATE
         frame.pts = start

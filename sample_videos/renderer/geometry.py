@@ -147,9 +147,7 @@ def from_grid(
     return Mesh(flat)
 
 
-def box(
-    size: tuple[float, float, float], centre: tuple[float, float, float] = (0, 0, 0)
-) -> Mesh:
+def box(size: tuple[float, float, float], centre: tuple[float, float, float] = (0, 0, 0)) -> Mesh:
     """Make a box; the texture runs once over each face."""
     half = np.asarray(size, np.float32) / 2
     faces = []
@@ -222,8 +220,11 @@ def tube(
     ring = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * other
     wall = from_grid(np.stack([a + ring * radius, b + ring * last]), outward=(a + b) / 2)
     caps = [
-        from_grid(np.stack([np.repeat(p[None], sides + 1, 0), p + ring * r]), smooth=False,
-                  outward=(a + b) / 2)
+        from_grid(
+            np.stack([np.repeat(p[None], sides + 1, 0), p + ring * r]),
+            smooth=False,
+            outward=(a + b) / 2,
+        )
         for p, r in ((a, radius), (b, last))
     ]
     return merged(wall, *caps)

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from .geometry import Floats, Mesh, box, ellipsoid, lathe, merged, rotation, tube
-from .vehicles import MATT, TINTED
+from .model import MATT, TINTED
 
+# fmt: off
 SKINS = ((.78, .55, .43), (.66, .44, .33), (.48, .30, .21), (.26, .16, .11), (.83, .61, .50))
 HAIRS = ((.03, .025, .02), (.10, .06, .03), (.28, .18, .08), (.45, .42, .38), (.02, .02, .02))
 CLOTHES = ((.03, .03, .04), (.05, .07, .14), (.30, .30, .31), (.55, .53, .50), (.42, .05, .05),
            (.08, .16, .10), (.25, .18, .11), (.62, .50, .08), (.10, .22, .42), (.45, .16, .28),
            (.75, .75, .74), (.16, .10, .07))
-
-
+# fmt: on
 @dataclass(frozen=True, slots=True)
 class Looks:
     """How a person looks: colours and measures."""
@@ -37,19 +37,33 @@ def random_looks(rng: np.random.Generator, *, helmet: bool = False) -> Looks:
     child = rng.random() < 0.10 and not helmet
     pick = lambda table: table[int(rng.integers(len(table)))]  # noqa: E731
     return Looks(
-        height=float(rng.normal(1.25, .1) if child else np.clip(rng.normal(1.72, .09), 1.5, 1.95)),
-        skin=pick(SKINS), hair=pick(HAIRS), top=pick(CLOTHES),
-        trousers=pick(CLOTHES[:5] if rng.random() < .75 else CLOTHES),
-        shoes=pick(((.02, .02, .02), (.6, .6, .6), (.15, .08, .04))),
-        broad=float(rng.normal(1.0, .1)), helmet=helmet,
-        skirt=bool(rng.random() < .12) and not helmet, bag=bool(rng.random() < .25),
+        height=float(
+            rng.normal(1.25, 0.1) if child else np.clip(rng.normal(1.72, 0.09), 1.5, 1.95)
+        ),
+        skin=pick(SKINS),
+        hair=pick(HAIRS),
+        top=pick(CLOTHES),
+        trousers=pick(CLOTHES[:5] if rng.random() < 0.75 else CLOTHES),
+        shoes=pick(((0.02, 0.02, 0.02), (0.6, 0.6, 0.6), (0.15, 0.08, 0.04))),
+        broad=float(rng.normal(1.0, 0.1)),
+        helmet=helmet,
+        skirt=bool(rng.random() < 0.12) and not helmet,
+        bag=bool(rng.random() < 0.25),
     )
 
 
 def _limb(top: float, bottom: float, sides: int) -> Mesh:
     """Make a limb of length 1 that hangs from the origin, tapering from `top` to `bottom`."""
-    profile = [(0.0, .10), (top * .75, .07), (top, -.04), (top * .98, -.35),
-               ((top + bottom) / 2, -.6), (bottom, -.90), (bottom * .95, -1.02), (0.0, -1.08)]
+    profile = [
+        (0.0, 0.10),
+        (top * 0.75, 0.07),
+        (top, -0.04),
+        (top * 0.98, -0.35),
+        ((top + bottom) / 2, -0.6),
+        (bottom, -0.90),
+        (bottom * 0.95, -1.02),
+        (0.0, -1.08),
+    ]
     if sides < 6:
         profile = [profile[0], profile[2], profile[5], profile[7]]
     turned = lathe(profile, sides=sides).rotated("z", 90)
@@ -60,30 +74,74 @@ def part_meshes(*, coarse: bool = False) -> dict[str, Mesh]:
     """Return the parts of a body, each drawn once for each person; `coarse` for far away."""
     sides = 5 if coarse else 8
     rings = 4 if coarse else 8
-    torso = lathe([(0.0, -.09), (.168, -.09), (.172, .0), (.164, .08), (.142, .20), (.152, .34),
-                   (.176, .44), (.172, .50), (.135, .55), (.065, .585), (.05, .60), (0.0, .60)], sides=8 if coarse else 12)
-    torso = torso.rotated("z", 90).scaled((1.12, 1, .70)).painted((1, 1, 1), TINTED)
-    head = ellipsoid((.076, .115, .096), (0, .115, .015), rings=rings, sides=sides + 2).painted((1, 1, 1), TINTED)
-    neck = tube((0, -.05, 0), (0, .05, 0), .048, sides=sides).painted((.9, .88, .88), TINTED)
-    face = merged(head, neck) if coarse else merged(head, tube((0, -.05, 0), (0, .05, 0), .048).painted((.9, .88, .88), TINTED),
-                  ellipsoid((.012, .02, .02), (0, .10, .11), rings=4, sides=6)
-                  .painted((.95, .9, .9), TINTED),
-                  *[ellipsoid((.014, .009, .006), (s * .032, .135, .100), rings=4, sides=6)
-                    .painted((.02, .015, .015), MATT) for s in (-1, 1)])
-    hair = ellipsoid((.084, .095, .100), (0, .155, -.010), rings=rings - 1, sides=sides)
-    helmet = merged(ellipsoid((.125, .135, .145), (0, .13, 0), rings=rings, sides=sides).painted((1, 1, 1), TINTED),
-                    ellipsoid((.105, .05, .09), (0, .125, .075), rings=rings - 1, sides=sides).painted((.01, .01, .012), 3))
-    skirt = lathe([(.13, .05), (.16, -.05), (.24, -.55), (.23, -.56)], sides=10).rotated("z", 90)
+    torso = lathe(
+        [
+            (0.0, -0.09),
+            (0.168, -0.09),
+            (0.172, 0.0),
+            (0.164, 0.08),
+            (0.142, 0.20),
+            (0.152, 0.34),
+            (0.176, 0.44),
+            (0.172, 0.50),
+            (0.135, 0.55),
+            (0.065, 0.585),
+            (0.05, 0.60),
+            (0.0, 0.60),
+        ],
+        sides=8 if coarse else 12,
+    )
+    torso = torso.rotated("z", 90).scaled((1.12, 1, 0.70)).painted((1, 1, 1), TINTED)
+    head = ellipsoid(
+        (0.076, 0.115, 0.096), (0, 0.115, 0.015), rings=rings, sides=sides + 2
+    ).painted((1, 1, 1), TINTED)
+    neck = tube((0, -0.05, 0), (0, 0.05, 0), 0.048, sides=sides).painted((0.9, 0.88, 0.88), TINTED)
+    face = (
+        merged(head, neck)
+        if coarse
+        else merged(
+            head,
+            tube((0, -0.05, 0), (0, 0.05, 0), 0.048).painted((0.9, 0.88, 0.88), TINTED),
+            ellipsoid((0.012, 0.02, 0.02), (0, 0.10, 0.11), rings=4, sides=6).painted(
+                (0.95, 0.9, 0.9), TINTED
+            ),
+            *[
+                ellipsoid(
+                    (0.014, 0.009, 0.006), (s * 0.032, 0.135, 0.100), rings=4, sides=6
+                ).painted((0.02, 0.015, 0.015), MATT)
+                for s in (-1, 1)
+            ],
+        )
+    )
+    hair = ellipsoid((0.084, 0.095, 0.100), (0, 0.155, -0.010), rings=rings - 1, sides=sides)
+    helmet = merged(
+        ellipsoid((0.125, 0.135, 0.145), (0, 0.13, 0), rings=rings, sides=sides).painted(
+            (1, 1, 1), TINTED
+        ),
+        ellipsoid((0.105, 0.05, 0.09), (0, 0.125, 0.075), rings=rings - 1, sides=sides).painted(
+            (0.01, 0.01, 0.012), 3
+        ),
+    )
+    skirt = lathe([(0.13, 0.05), (0.16, -0.05), (0.24, -0.55), (0.23, -0.56)], sides=10).rotated(
+        "z", 90
+    )
     return {
-        "torso": torso, "head": face, "hair": hair.painted((1, 1, 1), TINTED), "helmet": helmet,
-        "upper_arm": _limb(.058, .046, sides), "fore_arm": _limb(.046, .033, sides),
-        "hand": ellipsoid((.028, .065, .04), (0, -.05, 0), rings=3, sides=sides)
-        .painted((1, 1, 1), TINTED),
-        "thigh": _limb(.094, .066, sides), "shin": _limb(.067, .050, sides),
-        "shoe": merged(ellipsoid((.045, .045, .125), (0, .035, .055), rings=3, sides=sides))
-        .painted((1, 1, 1), TINTED),
+        "torso": torso,
+        "head": face,
+        "hair": hair.painted((1, 1, 1), TINTED),
+        "helmet": helmet,
+        "upper_arm": _limb(0.058, 0.046, sides),
+        "fore_arm": _limb(0.046, 0.033, sides),
+        "hand": ellipsoid((0.028, 0.065, 0.04), (0, -0.05, 0), rings=3, sides=sides).painted(
+            (1, 1, 1), TINTED
+        ),
+        "thigh": _limb(0.094, 0.066, sides),
+        "shin": _limb(0.067, 0.050, sides),
+        "shoe": merged(
+            ellipsoid((0.045, 0.045, 0.125), (0, 0.035, 0.055), rings=3, sides=sides)
+        ).painted((1, 1, 1), TINTED),
         "skirt": skirt.painted((1, 1, 1), TINTED),
-        "bag": merged(box((.28, .40, .14), (0, .30, -.19))).painted((1, 1, 1), TINTED),
+        "bag": merged(box((0.28, 0.40, 0.14), (0, 0.30, -0.19))).painted((1, 1, 1), TINTED),
     }
 
 
@@ -115,8 +173,8 @@ def pose(looks: Looks, kind: str, phase: float) -> list[tuple[str, Floats, tuple
         phase: radians; a walking or pedalling cycle is 2 pi.
     """
     swing = {"walk": 27.0, "run": 42.0}.get(kind, 0.0)
-    lean, hips = {"ride": (16.0, .80), "pedal": (24.0, .93)}.get(kind, (2.0 + swing * .1, .93))
-    bob = .02 * abs(np.cos(phase)) if swing else 0.0
+    lean, hips = {"ride": (16.0, 0.80), "pedal": (24.0, 0.93)}.get(kind, (2.0 + swing * 0.1, 0.93))
+    bob = 0.02 * abs(np.cos(phase)) if swing else 0.0
     legs: list[tuple[float, float, float]] = []
     for side in (0.0, np.pi):
         angle = phase + side
@@ -127,7 +185,7 @@ def pose(looks: Looks, kind: str, phase: float) -> list[tuple[str, Floats, tuple
         elif kind == "ride":
             legs.append((-72.0, 85.0, 0.0))
         elif kind == "pedal":
-            legs.append((-50.0 - 24 * np.sin(angle), 68.0 + 32 * np.sin(angle - .5), -10.0))
+            legs.append((-50.0 - 24 * np.sin(angle), 68.0 + 32 * np.sin(angle - 0.5), -10.0))
         else:
             legs.append((-2.0 + 4 * np.sin(side), 4.0, 0.0))
     parts: list[tuple[str, Floats, tuple[float, ...]]] = []
@@ -135,36 +193,37 @@ def pose(looks: Looks, kind: str, phase: float) -> list[tuple[str, Floats, tuple
     trunk = pelvis @ _turn(lean)
     wide = looks.broad
     parts.append(("torso", trunk @ np.diag([wide, 1, wide, 1]).astype(np.float32), looks.top))
-    neck = trunk @ _at(0, .585, .015) @ _turn(-lean * .8)
+    neck = trunk @ _at(0, 0.585, 0.015) @ _turn(-lean * 0.8)
     parts.append(("head", neck, looks.skin))
     if looks.helmet:
         parts.append(("helmet", neck, looks.hair))
     else:
         parts.append(("hair", neck, looks.hair))
     if looks.bag:
-        parts.append(("bag", trunk, tuple(c * .6 for c in looks.trousers)))
+        parts.append(("bag", trunk, tuple(c * 0.6 for c in looks.trousers)))
     if looks.skirt and swing:
         parts.append(("skirt", pelvis, looks.trousers))
     for i, (s, (thigh, knee, ankle)) in enumerate(zip((-1, 1), legs, strict=True)):
         spread = 14 * s if kind == "ride" else 0
-        hip = pelvis @ _at(s * .082, .0, 0) @ _turn(thigh, 0, spread)
-        parts.append(("thigh", hip @ _long(.44, wide), looks.trousers))
-        joint = hip @ _at(0, -.44, 0) @ _turn(knee)
-        parts.append(("shin", joint @ _long(.42, wide),
-                      looks.skin if looks.skirt else looks.trousers))
-        parts.append(("shoe", joint @ _at(0, -.47, 0) @ _turn(ankle), looks.shoes))
+        hip = pelvis @ _at(s * 0.082, 0.0, 0) @ _turn(thigh, 0, spread)
+        parts.append(("thigh", hip @ _long(0.44, wide), looks.trousers))
+        joint = hip @ _at(0, -0.44, 0) @ _turn(knee)
+        parts.append(
+            ("shin", joint @ _long(0.42, wide), looks.skin if looks.skirt else looks.trousers)
+        )
+        parts.append(("shoe", joint @ _at(0, -0.47, 0) @ _turn(ankle), looks.shoes))
         if kind in ("ride", "pedal"):
-            arm, elbow, out = -58.0 + lean * .2, -28.0, 10.0 * s
+            arm, elbow, out = -58.0 + lean * 0.2, -28.0, 10.0 * s
         elif swing:
-            arm = swing * .8 * np.sin(phase + i * np.pi)
+            arm = swing * 0.8 * np.sin(phase + i * np.pi)
             elbow, out = -22.0 if kind == "walk" else -80.0, 7.0 * s
         else:
             arm, elbow, out = 3.0, -10.0, 6.0 * s
-        shoulder = trunk @ _at(s * .170 * wide, .485, 0) @ _turn(arm, 0, out)
-        parts.append(("upper_arm", shoulder @ _long(.30, 1.08), looks.top))
-        fore = shoulder @ _at(0, -.30, 0) @ _turn(elbow)
-        parts.append(("fore_arm", fore @ _long(.26, 1.08), looks.top))
-        parts.append(("hand", fore @ _at(0, -.26, 0), looks.skin))
+        shoulder = trunk @ _at(s * 0.170 * wide, 0.485, 0) @ _turn(arm, 0, out)
+        parts.append(("upper_arm", shoulder @ _long(0.30, 1.08), looks.top))
+        fore = shoulder @ _at(0, -0.30, 0) @ _turn(elbow)
+        parts.append(("fore_arm", fore @ _long(0.26, 1.08), looks.top))
+        parts.append(("hand", fore @ _at(0, -0.26, 0), looks.skin))
     size = looks.height / 1.74
     grow = np.diag([size, size, size, 1]).astype(np.float32)
     return [(name, grow @ matrix, colour) for name, matrix, colour in parts]

@@ -104,8 +104,9 @@ class Road:
                 pixels, depth = camera.project(world)
                 points = _inside(pixels[depth > 0.5], camera.size)
                 if len(points) >= 2:
-                    result.append({"side": sign * (rank + 1),
-                                   "points": np.round(points, 1).tolist()})
+                    result.append(
+                        {"side": sign * (rank + 1), "points": np.round(points, 1).tolist()}
+                    )
         return result
 
     def _single_places(self) -> list[float]:

@@ -12,8 +12,17 @@ from .road import Road
 
 Colour = tuple[float, float, float]
 
-CLASSES = ("car", "truck", "bus", "motorcycle", "bicycle", "person", "traffic_light",
-           "traffic_sign", "plate")
+CLASSES = (
+    "car",
+    "truck",
+    "bus",
+    "motorcycle",
+    "bicycle",
+    "person",
+    "traffic_light",
+    "traffic_sign",
+    "plate",
+)
 
 
 @dataclass(slots=True)

@@ -22,18 +22,36 @@ from .worlds import WORLDS
 
 logger = logging.getLogger(__name__)
 
-WORLD_SHARE = {"highway": .36, "city": .42, "rural": .22}
-WEATHER_SHARE = {"day": .34, "overcast": .16, "low_sun": .10, "dusk": .07, "night": .10, "fog": .05,
-                 "rain": .09, "night_rain": .09}
+WORLD_SHARE = {"highway": 0.36, "city": 0.42, "rural": 0.22}
+WEATHER_SHARE = {
+    "day": 0.34,
+    "overcast": 0.16,
+    "low_sun": 0.10,
+    "dusk": 0.07,
+    "night": 0.10,
+    "fog": 0.05,
+    "rain": 0.09,
+    "night_rain": 0.09,
+}
 
 
 def random_camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
     """Return a dashcam as it might be mounted, from a low car to a truck."""
-    height = float(np.clip(rng.normal(1.35, .18), 1.05, 1.8)) if rng.random() < .9 else float(
-        rng.uniform(1.8, 2.6))
-    return Camera(0.0, height, float(rng.uniform(0, 4000)), float(rng.normal(0, .03)),
-                  float(rng.normal(-.02, .035)), float(rng.normal(0, .012)),
-                  float(np.clip(rng.normal(62, 12), 38, 95)), size)
+    height = (
+        float(np.clip(rng.normal(1.35, 0.18), 1.05, 1.8))
+        if rng.random() < 0.9
+        else float(rng.uniform(1.8, 2.6))
+    )
+    return Camera(
+        0.0,
+        height,
+        float(rng.uniform(0, 4000)),
+        float(rng.normal(0, 0.03)),
+        float(rng.normal(-0.02, 0.035)),
+        float(rng.normal(0, 0.012)),
+        float(np.clip(rng.normal(62, 12), 38, 95)),
+        size,
+    )
 
 
 def random_scene(renderer: Renderer, rng: np.random.Generator) -> tuple[Scene, str]:
@@ -45,22 +63,35 @@ def random_scene(renderer: Renderer, rng: np.random.Generator) -> tuple[Scene, s
     return builder.scene, world
 
 
-def take_picture(renderer: Renderer, scene: Scene, light: np.ndarray, rng: np.random.Generator
-                 ) -> np.ndarray:
+def take_picture(
+    renderer: Renderer, scene: Scene, light: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Return the BGR picture of a drawn scene, with rain on and before the lens."""
     weather: Weather = scene.weather
     lens = make_lens(weather, rng, renderer.size[0])
-    if weather.wet > .3:
-        if rng.random() < .7:
-            light = rain_streaks(light, rng, count=int(rng.uniform(60, 350)),
-                                 brightness=.01 if weather.night else .4)
-        if rng.random() < .6:
+    if weather.wet > 0.3:
+        if rng.random() < 0.7:
+            light = rain_streaks(
+                light,
+                rng,
+                count=int(rng.uniform(60, 350)),
+                brightness=0.01 if weather.night else 0.4,
+            )
+        if rng.random() < 0.6:
             light = Windscreen.random(rng, int(rng.uniform(15, 160))).seen_through(light)
     return photograph(light, renderer.size, lens, rng)
 
 
-def make_pictures(folder: Path, count: int, *, seed: int, size: tuple[int, int] = (640, 384),
-                  quality: int = 90, with_masks: bool = False, first: int = 0) -> dict[str, Any]:
+def make_pictures(
+    folder: Path,
+    count: int,
+    *,
+    seed: int,
+    size: tuple[int, int] = (640, 384),
+    quality: int = 90,
+    with_masks: bool = False,
+    first: int = 0,
+) -> dict[str, Any]:
     """Write `count` pictures and annotations.json into a folder.
 
     Args:
@@ -79,7 +110,9 @@ def make_pictures(folder: Path, count: int, *, seed: int, size: tuple[int, int] 
     result: dict[str, Any] = {
         "info": {"description": f"rendered driving scenes, seed {seed}"},
         "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)],
-        "images": images, "annotations": annotations}
+        "images": images,
+        "annotations": annotations,
+    }
     began = time.monotonic()
     for number in range(first, first + count):
         rng = np.random.default_rng([seed, number])
@@ -87,25 +120,45 @@ def make_pictures(folder: Path, count: int, *, seed: int, size: tuple[int, int] 
         drawing = renderer.draw(scene)
         picture = take_picture(renderer, scene, drawing.light, rng)
         name = f"{seed}_{number:06d}.jpg"
-        cv2.imwrite(str(folder / name), picture,
-                    [cv2.IMWRITE_JPEG_QUALITY, int(np.clip(rng.normal(quality, 6), 60, 97))])
+        cv2.imwrite(
+            str(folder / name),
+            picture,
+            [cv2.IMWRITE_JPEG_QUALITY, int(np.clip(rng.normal(quality, 6), 60, 97))],
+        )
         if with_masks:
             drivable, paint = masks(scene, drawing)
             cv2.imwrite(str(folder / name.replace(".jpg", ".drivable.png")), drivable)
             cv2.imwrite(str(folder / name.replace(".jpg", ".lanes.png")), paint)
-        images.append({
-            "id": number + 1, "file_name": name, "width": size[0], "height": size[1],
-            "source": "rendered", "split": "train", "labelled": list(CLASSES),
-            "group": f"rendered_{seed}_{number}", "world": world, "weather": scene.weather.name,
-            "lanes": scene.road.lanes(scene.camera)})
+        images.append(
+            {
+                "id": number + 1,
+                "file_name": name,
+                "width": size[0],
+                "height": size[1],
+                "source": "rendered",
+                "split": "train",
+                "labelled": list(CLASSES),
+                "group": f"rendered_{seed}_{number}",
+                "world": world,
+                "weather": scene.weather.name,
+                "lanes": scene.road.lanes(scene.camera),
+            }
+        )
         for entry in objects(scene, drawing):
             x1, y1, x2, y2 = entry["xyxy"]
-            annotations.append({
-                "id": len(annotations) + 1, "image_id": number + 1,
-                "category_id": CLASSES.index(entry["class"]) + 1,
-                "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0,
-                "visibility": entry["visibility"], "truncated": entry["truncated"],
-                "attributes": entry["attributes"]})
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number + 1,
+                    "category_id": CLASSES.index(entry["class"]) + 1,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": 0,
+                    "visibility": entry["visibility"],
+                    "truncated": entry["truncated"],
+                    "attributes": entry["attributes"],
+                }
+            )
         if (number - first + 1) % 100 == 0:
             rate = (number - first + 1) / (time.monotonic() - began)
             logger.info("%d of %d pictures, %.1f per second", number - first + 1, count, rate)

@@ -26,12 +26,23 @@ def visible_boxes(identities: NDArray[np.uint16]) -> dict[int, tuple[list[int], 
     np.minimum.at(low_y, who, rows)
     np.maximum.at(high_x, who, columns)
     np.maximum.at(high_y, who, rows)
-    return {int(i): ([int(low_x[i]), int(low_y[i]), int(high_x[i]) + 1, int(high_y[i]) + 1],
-                     int(count[i])) for i in np.flatnonzero(count)}
+    return {
+        int(i): (
+            [int(low_x[i]), int(low_y[i]), int(high_x[i]) + 1, int(high_y[i]) + 1],
+            int(count[i]),
+        )
+        for i in np.flatnonzero(count)
+    }
 
 
-def objects(scene: Scene, drawing: Drawing, *, min_pixels: int = 12, min_visibility: float = 0.08,
-            min_plate: tuple[int, int] = (10, 4)) -> list[dict[str, Any]]:
+def objects(
+    scene: Scene,
+    drawing: Drawing,
+    *,
+    min_pixels: int = 12,
+    min_visibility: float = 0.08,
+    min_plate: tuple[int, int] = (10, 4),
+) -> list[dict[str, Any]]:
     """Return the things that can be seen, with true boxes.
 
     Args:
@@ -47,8 +58,10 @@ def objects(scene: Scene, drawing: Drawing, *, min_pixels: int = 12, min_visibil
             box, count = boxes[identity]
             if thing.parent in boxes:
                 other, total = boxes[thing.parent]
-                merged = [*np.minimum(box[:2], other[:2]).tolist(),
-                          *np.maximum(box[2:], other[2:]).tolist()]
+                merged = [
+                    *np.minimum(box[:2], other[:2]).tolist(),
+                    *np.maximum(box[2:], other[2:]).tolist(),
+                ]
                 boxes[thing.parent] = (merged, total + count)
     found: list[dict[str, Any]] = []
     for identity, (box, count) in sorted(boxes.items()):
@@ -63,14 +76,21 @@ def objects(scene: Scene, drawing: Drawing, *, min_pixels: int = 12, min_visibil
         if visibility < min_visibility:
             continue
         if thing.class_name == "plate" and (
-                width < min_plate[0] or height < min_plate[1] or visibility < .5):
+            width < min_plate[0] or height < min_plate[1] or visibility < 0.5
+        ):
             continue
         if min(width, height) < 3:
             continue
-        found.append({
-            "id": identity, "class": thing.class_name, "xyxy": [float(v) for v in box],
-            "visibility": round(visibility, 2), "truncated": round(max(0.0, outside), 2),
-            "attributes": dict(thing.attributes)})
+        found.append(
+            {
+                "id": identity,
+                "class": thing.class_name,
+                "xyxy": [float(v) for v in box],
+                "visibility": round(visibility, 2),
+                "truncated": round(max(0.0, outside), 2),
+                "attributes": dict(thing.attributes),
+            }
+        )
     return found
 
 
@@ -82,16 +102,22 @@ def masks(scene: Scene, drawing: Drawing) -> tuple[NDArray[np.uint8], NDArray[np
     paint = np.zeros((height, width), np.uint8)
     z = camera.z + np.geomspace(1.2, 160, 60)
 
-    def strip(target: NDArray[np.uint8], left: float, right: float, along: NDArray[np.floating]
-              ) -> None:
+    def strip(
+        target: NDArray[np.uint8], left: float, right: float, along: NDArray[np.floating]
+    ) -> None:
         heading = road.heading(along)
         for a, b in zip(range(len(along) - 1), range(1, len(along)), strict=True):
             corners = []
             for index, side in ((a, left), (a, right), (b, right), (b, left)):
-                corners.append([float(road.centre(along[index])) + side * np.cos(heading[index]),
-                                0.0, along[index] - side * np.sin(heading[index])])
+                corners.append(
+                    [
+                        float(road.centre(along[index])) + side * np.cos(heading[index]),
+                        0.0,
+                        along[index] - side * np.sin(heading[index]),
+                    ]
+                )
             pixels, depth = camera.project(np.array(corners))
-            if (depth > .3).all():
+            if (depth > 0.3).all():
                 cv2.fillConvexPoly(target, np.round(pixels).astype(np.int32), 255)
 
     strip(drivable, *road.edges, z)
@@ -102,8 +128,12 @@ def masks(scene: Scene, drawing: Drawing) -> tuple[NDArray[np.uint8], NDArray[np
             continue
         first = np.floor(z[0] / line.period) * line.period
         for start in np.arange(first, z[-1], line.period):
-            strip(paint, line.place - half, line.place + half,
-                  np.linspace(max(start, z[0]), max(start + line.dash, z[0] + .1), 4))
+            strip(
+                paint,
+                line.place - half,
+                line.place + half,
+                np.linspace(max(start, z[0]), max(start + line.dash, z[0] + 0.1), 4),
+            )
     hidden = drawing.identities > 0
     drivable[hidden] = 0
     paint[hidden] = 0

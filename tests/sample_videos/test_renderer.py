@@ -75,7 +75,7 @@ def test_what_stands_in_front_lowers_visibility(renderer: Any) -> None:
         Scene(camera, Road(), Weather()), renderer.bank.models, np.random.default_rng(1)
     )
     near = builder.actor("van", 0.0, 12.0)
-    far = builder.actor("hatchback", 1.2, 26.0)
+    far = builder.actor("hatchback", 2.4, 26.0)
     beside = builder.actor("semi0", 7.0, 9.0)
     for actor in (near, far, beside):
         builder.add(actor)
