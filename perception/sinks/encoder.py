@@ -15,7 +15,7 @@ from perception.types import U8, Planes
 # its processor time. No B-frames: decoding order is showing order, and no time stamp needs a shift.
 SETTINGS = {"preset": "superfast", "mbtree": "1", "rc-lookahead": "10", "bf": "0"}
 # The output may spend at most so many times the source's bits, however noisy it is.
-MOST_OF_SOURCE_RATE = 1.4
+MOST_OF_SOURCE_RATE = 1.3
 # Below this, a cap would be visible: bits per pixel and frame.
 LEAST_BITS_PER_PIXEL = 0.03
 # A higher cap than this, bits a second, binds nothing (and libx264 counts in 32 bits).
@@ -99,4 +99,5 @@ def _rate_cap(info: SourceInfo) -> dict[str, str]:
     most = int(max(MOST_OF_SOURCE_RATE * info.bit_rate, LEAST_BITS_PER_PIXEL * pixels))
     if most > HIGHEST_CAP:
         return {}
-    return {"maxrate": str(most), "bufsize": str(2 * most)}
+    # The buffer lets one second's worth go beyond the cap, so a short clip stays within half more.
+    return {"maxrate": str(most), "bufsize": str(most)}
