@@ -254,7 +254,6 @@ class PlanCache:
             "sha256": hashlib.sha256(plan).hexdigest(),
             "details": {**details, "name": name},
         }
-        record.unlink(missing_ok=True)
         write_atomically(path, plan)
         write_atomically(record, (json.dumps(body, indent=1) + "\n").encode())
         return _read(record)
