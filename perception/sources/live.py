@@ -191,16 +191,21 @@ class LiveSource:
 
     def __iter__(self) -> Iterator[Frame]:
         while not self._closing.is_set():
+            reason = None
             try:
                 step = self._step()
             except Lost as lost:
-                if self._closing.is_set() or not self._reconnect:
+                # What follows must not run in here: the next connection would keep this error, and with it
+                # the last connection, alive for ever.
+                reason = str(lost)
+            if reason is None:
+                if step is None:
                     return
-                self._back(str(lost))
-                continue
-            if step is None:
+                yield step
+            elif self._closing.is_set() or not self._reconnect:
                 return
-            yield step
+            else:
+                self._back(reason)
 
     def close(self) -> None:
         """Idempotent, from any thread; ends a waiting read or a wait to reconnect."""

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -143,6 +145,21 @@ def test_the_result_of_a_live_frame_says_its_age(silent: TcpSender) -> None:
         run(source, Pipeline([]), [sink])
     assert sink.lines
     assert all(0 <= line["age_ms"] < 10_000 and line["wall"] > 1.6e9 for line in sink.lines)
+
+
+def test_a_lost_connection_is_let_go() -> None:
+    for sender in served(*[transport_stream()] * 4):
+        source = open_stream(sender.url)
+        frames = iter(source)
+        lost = []
+        while source.reconnects < 3:
+            if source._connection is not None and source.decoded % 25 == 10:
+                lost.append(weakref.ref(source._connection))
+            next(frames)
+        gc.collect()
+        assert len({id(reference) for reference in lost}) >= 3
+        assert [reference() for reference in lost] == [None] * len(lost)
+        source.close()
 
 
 def test_waits_grow_to_ten_seconds_and_are_never_equal() -> None:

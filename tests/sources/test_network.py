@@ -274,7 +274,7 @@ def test_what_cannot_be_reached_is_said_in_one_sentence(address: str, sentence: 
 
 
 def test_another_kind_of_address_is_refused() -> None:
-    with pytest.raises(RequestError, match="did you mean 'rtsps?'"):
+    with pytest.raises(RequestError, match=r"did you mean 'rtsps?'"):
         open_source("rtps://camera/live")
 
 
