@@ -14,6 +14,10 @@ from perception.types import U8, Planes
 # libx264 settings between its presets "superfast" and "veryfast": the size of the latter for two thirds of
 # its processor time. No B-frames: decoding order is showing order, and no time stamp needs a shift.
 SETTINGS = {"preset": "superfast", "mbtree": "1", "rc-lookahead": "10", "bf": "0"}
+PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
 # The output may spend at most so many times the source's bits, however noisy it is.
 MOST_OF_SOURCE_RATE = 1.3
 # Below this, a cap would be visible: bits per pixel and frame.

@@ -15,9 +15,9 @@ import av.container
 import av.error
 
 from perception.colour import bgr_to_planes
-from perception.errors import InputError, SinkError
+from perception.errors import ConfigError, InputError, SinkError, unknown
 from perception.sinks import check_output
-from perception.sinks.encoder import Encoder
+from perception.sinks.encoder import PRESETS, Encoder
 from perception.sinks.sound import SoundCopy, check_sound
 from perception.sources import SourceInfo
 from perception.types import FrameResult, Planes
@@ -64,6 +64,7 @@ class VideoSink:
 
     Raises:
         InputError: the output cannot be written, or its kind cannot hold the source's sound.
+        ConfigError: there is no such preset or crf.
     """
 
     def __init__(
@@ -84,6 +85,10 @@ class VideoSink:
                 f"{path}: the output must end in {', '.join(CONTAINERS)}, but ends in {suffix!r}"
             )
         self._format = CONTAINERS[suffix]
+        if preset is not None and preset not in PRESETS:
+            raise ConfigError(unknown("preset of libx264", preset, PRESETS))
+        if not 0 <= crf <= 51:
+            raise ConfigError(f"crf must be from 0 (lossless) to 51 (worst), but is {crf:g}")
         self._draw = draw
         self._settings: dict[str, Any] = {"crf": crf, "preset": preset, "threads": threads}
         self._audio = audio
@@ -115,12 +120,16 @@ class VideoSink:
         if sounding is not None:
             check_sound(sounding, container=self._format, options=options, name=str(self.path))
         try:
+            # Only trying tells: rights alone do not, on a read-only or special file system.
+            with self.path.open("ab"):
+                pass
             self._container = av.open(
                 str(self.path), "w", format=self._format, container_options=options
             )
             self._encoder = Encoder(self._container, info, **self._settings)
         except (av.error.FFmpegError, ValueError, OSError) as error:
-            raise InputError(f"{self.path}: cannot be written ({error})") from error
+            why = getattr(error, "strerror", None) or str(error)
+            raise InputError(f"{self.path}: cannot be written ({why})") from error
         if self._encoder.size != info.size:
             odd, even = "x".join(map(str, info.size)), "x".join(map(str, self._encoder.size))
             self._say(f"{odd} is odd; the video is {even}")
@@ -194,6 +203,7 @@ class VideoSink:
         self._attempt(self._end)
         self._container = None
         self._release()
+        self._remove_empty()
 
     def _end(self) -> None:
         assert self._container is not None
@@ -245,9 +255,9 @@ class VideoSink:
         except (av.error.FFmpegError, OSError) as error:
             self._give_up()
             why = getattr(error, "strerror", None) or str(error)
+            rest = "; what is there so far plays" if self._whole else ""
             raise SinkError(
-                f"{self.path}: the video cannot be written ({why}) after {self.written} frames; "
-                "what is there so far plays"
+                f"{self.path}: the video cannot be written ({why}) after {self.written} frames{rest}"
             ) from error
 
     def _give_up(self) -> None:
@@ -260,7 +270,13 @@ class VideoSink:
                 log.debug("%s: closing after a failure: %s", self.path, error)
             if self._whole:
                 os.truncate(self.path, self._whole)
+            self._remove_empty()
         self._release()
+
+    def _remove_empty(self) -> None:
+        """An empty file is of no use to anybody, and no player opens it."""
+        if self.path.is_file() and not self.path.stat().st_size:
+            self.path.unlink()
 
     def _release(self) -> None:
         self._pending = []

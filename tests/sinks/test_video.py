@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from perception.colour import planes_copy
-from perception.errors import InputError, SinkError
+from perception.errors import ConfigError, InputError, SinkError
 from perception.sinks.video import MOVFLAGS, VideoSink
 from perception.sources import SourceInfo, open_source
 from perception.types import Frame, FrameResult
@@ -303,6 +303,24 @@ def test_an_output_of_unknown_kind_is_refused(tmp_path):
         VideoSink(tmp_path / "out.wmv")
 
 
+def test_settings_the_encoder_does_not_have_are_refused(tmp_path):
+    with pytest.raises(
+        ConfigError, match="unknown preset of libx264 'fastest': did you mean 'faster'"
+    ):
+        VideoSink(tmp_path / "out.mp4", preset="fastest")
+    with pytest.raises(ConfigError, match="crf must be from 0"):
+        VideoSink(tmp_path / "out.mp4", crf=52)
+
+
+@pytest.mark.skipif(
+    not os.access("/proc", os.W_OK), reason="needs a place that only seems writable"
+)
+def test_an_output_that_cannot_be_made_is_refused_before_any_work():
+    sink = VideoSink("/proc/out.mp4")
+    with pytest.raises(InputError, match=r"/proc/out\.mp4: cannot be written \(No such file"):
+        sink.open(SourceInfo("made", (64, 48), Fraction(1, 10)))
+
+
 def test_a_picture_of_another_size_is_refused(tmp_path):
     info = SourceInfo("made", (64, 48), Fraction(1, 10))
     sink = VideoSink(tmp_path / "out.mp4")
@@ -316,6 +334,7 @@ def test_a_video_without_frames_can_be_closed(tmp_path):
     sink = VideoSink(tmp_path / "out.mp4")
     sink.open(SourceInfo("made", (64, 48), Fraction(1, 10)))
     sink.close()
+    assert not (tmp_path / "out.mp4").exists()
 
 
 @pytest.mark.slow
