@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ from perception.backends.installed import engine_path
 from perception.errors import InputError
 from perception.models.detector import FAMILIES
 from perception.types import U8, Detections, Frame
+
+PARITY_PICTURES = 16
+PARITY_STEP = 10
 
 if TYPE_CHECKING:
     from perception.backends.trt_network import BuildProgress
@@ -32,6 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=int, default=1, help="most pictures in one call (default: %(default)s)")
     add("--workspace", type=int, metavar="MIB", help="most scratch memory of a layer")
     add("--force", action="store_true", help="build again, and keep a plan outside the tolerances")
+    add(
+        "--pictures",
+        metavar="SOURCE",
+        help="video or pictures to compare with ONNX Runtime on (default: drawn ones)",
+    )
     add("--no-parity", action="store_true", help="do not compare with ONNX Runtime")
 
 
@@ -53,11 +62,30 @@ def call(options: argparse.Namespace) -> int:
         workspace_mib=options.workspace,
         force=options.force,
         parity=not options.no_parity,
+        pictures=_pictures(options.pictures),
         detect=detect if _is_detector(path) else None,
         progress=say,
     )
     print(report.text())
     return 0
+
+
+def _pictures(source: str | None) -> list[U8]:
+    """Up to PARITY_PICTURES pictures, PARITY_STEP frames apart where the source is a video."""
+    if source is None:
+        return []
+    from perception.sources import open_source
+
+    opened = open_source(source)
+    try:
+        step = PARITY_STEP if opened.info.kind == "video" else 1
+        frames = islice(opened, 0, step * PARITY_PICTURES, step)
+        pictures = [frame.image for frame in frames]
+    finally:
+        opened.close()
+    if not pictures:
+        raise InputError(f"{source}: there is no picture to compare on")
+    return pictures
 
 
 def _is_detector(path: Path) -> bool:

@@ -14,6 +14,7 @@ import pytest
 
 from perception.backends.trt_build import build
 from perception.backends.trt_cache import cache_folder
+from perception.cli import main
 from perception.errors import EngineError, InputError, RequestError
 from perception.types import Detections
 
@@ -355,3 +356,20 @@ def test_a_new_tensorrt_builds_again_and_says_why(
 def test_a_card_s_size_is_the_default_and_another_can_be_asked_for(fake: Any, tiny: Path) -> None:
     assert build(tiny).plan.key.shapes == "images 1x3x32x64"
     assert build(tiny, size=(96, 48)).plan.key.shapes == "images 1x3x48x96"
+
+
+def test_the_command_compares_on_the_pictures_it_is_given(
+    fake: Any, bright_engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import cv2
+
+    image = np.zeros((96, 160, 3), np.uint8)
+    image[32:64, 64:96] = 255
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image)
+
+    status = main(["build", str(bright_engine), "--pictures", str(tmp_path)])
+
+    said = capsys.readouterr().out
+    assert status == 0 and "3 pictures: 3 detections, 0 missed" in said
+    assert main(["build", str(bright_engine), "--pictures", str(tmp_path / "none")]) == 2
