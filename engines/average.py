@@ -1,0 +1,77 @@
+"""Average checkpoints: `python -m engines.average tuned.pt start.pt --share 0.7 -o mixed.pt`.
+
+Weights between a fine-tuned network and the one it started from often judge unseen pictures better than
+either (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv:2109.01903). The start may be the public
+YOLOX-nano .onnx. Networks with normalisations are folded first, since statistics do not average.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from engines import checkpoint
+from engines.nets.road import RoadNet
+from engines.nets.yolox import COCO_ROWS, load_yolox
+from perception.errors import ConfigError, PerceptionError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m engines.average", description=__doc__)
+    parser.add_argument("first", help="a checkpoint")
+    parser.add_argument("second", help="a checkpoint, or yolox_nano.onnx")
+    parser.add_argument("--share", type=float, default=0.5, help="of the first, 0 to 1")
+    parser.add_argument("-o", "--output", required=True)
+    arguments = parser.parse_args(argv)
+    try:
+        content = average(arguments.first, arguments.second, share=arguments.share)
+        checkpoint.save(arguments.output, content)
+    except PerceptionError as error:
+        print(f"engines.average: {error}", file=sys.stderr)
+        return 2
+    print(f"{arguments.output}: {arguments.share:g} of {arguments.first}")
+    return 0
+
+
+def average(first: str, second: str, *, share: float) -> dict[str, Any]:
+    """A checkpoint to export or to start from; not to resume."""
+    if not 0 <= share <= 1:
+        raise ConfigError(f"--share must be in 0..1, but is {share}")
+    content = checkpoint.load(first)
+    classes = content["classes"]
+    one, two = folded(first, classes), folded(second, classes)
+    state = two.state_dict()
+    mean = {name: state[name].lerp(value, share) for name, value in one.state_dict().items()}
+    if second.endswith(".onnx"):
+        # A class that the start does not know is taken from the first alone.
+        for name in mean:
+            if ".classes." in name:
+                known = [i for i, c in enumerate(classes) if c in COCO_ROWS]
+                mixed = one.state_dict()[name].clone()
+                mixed[known] = mean[name][known]
+                mean[name] = mixed
+    kept = {key: content[key] for key in ("classes", "name", "recipe_sha256", "step")}
+    return {**kept, "folded": True, "mean": mean, "best": -1.0}
+
+
+def folded(path: str, classes: Sequence[str]) -> RoadNet:
+    """The network of a checkpoint (its running mean) or of YOLOX-nano, without normalisations."""
+    net = RoadNet(len(classes))
+    if path.endswith(".onnx"):
+        load_yolox(net, path, classes)
+        net.fold()
+        return net
+    content = checkpoint.load(path)
+    if content["classes"] != list(classes):
+        raise ConfigError(f"{path}: has classes {content['classes']}, but the other {list(classes)}")
+    if content["folded"]:
+        net.fold()
+    net.load_state_dict(content["mean"])
+    net.fold()
+    return net
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Averages of checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("torchvision")
+
+from engines import checkpoint  # noqa: E402
+from engines.average import average, main  # noqa: E402
+from engines.nets.road import RoadNet  # noqa: E402
+
+
+def write(path: Path, seed: int, *, folded: bool, classes: tuple[str, ...] = ("car", "plate")) -> str:
+    torch.manual_seed(seed)
+    net = RoadNet(len(classes), folded=folded)
+    content = {"classes": list(classes), "name": "x", "recipe_sha256": "", "step": 1}
+    checkpoint.save(path, {**content, "folded": folded, "mean": net.state_dict()})
+    return str(path)
+
+
+def test_share_one_is_the_first_and_half_lies_between(tmp_path: Path) -> None:
+    one = write(tmp_path / "1.pt", 1, folded=True)
+    two = write(tmp_path / "2.pt", 2, folded=False)
+    first = checkpoint.load(one)["mean"]
+    whole, half, none = (average(one, two, share=s)["mean"] for s in (1.0, 0.5, 0.0))
+    for name, value in first.items():
+        assert torch.equal(whole[name], value)
+        torch.testing.assert_close(half[name], (whole[name] + none[name]) / 2)
+    assert not torch.equal(none["heads.0.box.weight"], first["heads.0.box.weight"])
+
+
+def test_a_class_the_start_does_not_know_is_the_firsts_alone(shared: Path, tmp_path: Path) -> None:
+    one = write(tmp_path / "1.pt", 1, folded=True)
+    start = str(shared / "weights" / "yolox_nano.onnx")
+    mixed = average(one, start, share=0.5)["mean"]["heads.0.classes.weight"]
+    first = checkpoint.load(one)["mean"]["heads.0.classes.weight"]
+    assert torch.equal(mixed[1], first[1]) and not torch.equal(mixed[0], first[0])
+
+
+def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = write(tmp_path / "1.pt", 1, folded=True)
+    other = write(tmp_path / "2.pt", 1, folded=True, classes=("car", "bus"))
+    for arguments, message in (
+        ([one, other, "-o", "x"], "has classes"),
+        ([one, one, "--share", "2", "-o", "x"], "must be in 0..1"),
+        ([one, str(tmp_path / "3.pt"), "-o", "x"], "no such checkpoint"),
+    ):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err
