@@ -198,7 +198,7 @@ def _check_precision(model: ModelFile, precision: str) -> None:
         use = (
             f"use {siblings[0]}"
             if siblings
-            else "export it with `--precision int8` and use that file"
+            else "quantise it into a QDQ file first (onnxruntime.quantization.quantize_static) and build that"
         )
         raise RequestError(
             f"{model.path.name} has no QuantizeLinear/DequantizeLinear nodes, and INT8 lives in the file: {use}"

@@ -108,7 +108,7 @@ def test_a_half_file_is_built_as_it_is(each: Any, make_tiny: Callable[..., Path]
 @pytest.mark.parametrize(
     ("options", "asked", "said"),
     [
-        ({}, {"precision": "int8"}, "no QuantizeLinear/DequantizeLinear nodes.*export it with"),
+        ({}, {"precision": "int8"}, "no QuantizeLinear/DequantizeLinear nodes.*QDQ file first"),
         ({"quantised": True}, {"precision": "fp16"}, "is quantised .* ask for int8"),
         ({"dtype": np.float16}, {"precision": "fp32"}, "has FP16 weights"),
         ({}, {"precision": "fp61"}, "unknown precision 'fp61': did you mean 'fp16'"),
