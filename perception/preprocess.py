@@ -73,6 +73,7 @@ class Preprocessor:
         self.size = size or spec.size
         width, height = self.size
         self._canvas: U8 = np.full((height, width, 3), spec.pad, np.uint8)
+        self._buffer: F32 = np.empty((1, 3, height, width), np.float32)
         self._filled: tuple[int, int, int, int] | None = None
         mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
         self._mean = mean.reshape(3, 1, 1)
@@ -111,10 +112,13 @@ class Preprocessor:
         return Mapping(exact, (float(x), float(y))), (x, y, *inner)
 
     def _tensor(self) -> F32:
-        swap = self.spec.colour == "rgb"
-        tensor = np.asarray(cv2.dnn.blobFromImage(self._canvas, swapRB=swap), np.float32)
+        channels = cv2.split(self._canvas)
+        if self.spec.colour == "rgb":
+            channels = channels[::-1]
+        for plane, channel in zip(self._buffer[0], channels, strict=True):
+            plane[:] = channel
         if self._mean.any():
-            tensor -= self._mean
+            self._buffer -= self._mean
         if (self._inverse_std != 1).any():
-            tensor *= self._inverse_std
-        return tensor
+            self._buffer *= self._inverse_std
+        return self._buffer

@@ -221,6 +221,7 @@ def summary(run: Run, *, output: str | None, jsonl: str | None) -> str:
         counts + (": every frame accounted for" if ledger.adds_up else ": DOES NOT ADD UP")
     )
     lines += [f"  damage: {sentence}" for sentence in report.damage]
+    lines += [f"  note: {note}" for sink in run.sinks for note in getattr(sink, "notes", ())]
     lines.append(_speed(report))
     if report.tracks:
         lines.append(
