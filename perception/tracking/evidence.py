@@ -39,7 +39,7 @@ class Evidence:
         ConfigError: a value is out of range.
     """
 
-    neutral_score: float = 0.4
+    neutral_score: float = 0.25
     size_slope: float = 0.0
     size_px: float = 40.0
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 F64 = npt.NDArray[np.float64]
 MIN_SIDE = 1e-3
+MAX_LOG_SIDE = 15.0  # beyond every picture, and far from overflow
 
 
 def measure(xyxy: npt.NDArray[np.floating]) -> F64:
@@ -30,7 +31,7 @@ def measure(xyxy: npt.NDArray[np.floating]) -> F64:
 
 def to_xyxy(position: F64) -> F64:
     """Measurements or positions (N, 4) as boxes (N, 4)."""
-    half = np.exp(position[:, 2:]) / 2
+    half = np.exp(np.minimum(position[:, 2:], MAX_LOG_SIDE)) / 2
     return np.concatenate([position[:, :2] - half, position[:, :2] + half], axis=1)
 
 
@@ -62,14 +63,6 @@ class BoxStates:
     @property
     def xyxy(self) -> F64:
         return to_xyxy(self.position)
-
-    def warped(self, warp: F64) -> BoxStates:
-        """The states after the picture moved by the affine map `warp` (2, 3), taken as shift and zoom."""
-        position, velocity = self.position.copy(), self.velocity.copy()
-        position[:, :2] = position[:, :2] @ warp[:, :2].T + warp[:, 2]
-        position[:, 2:] += np.log(np.abs(np.linalg.det(warp[:, :2]))) / 2
-        velocity[:, :2] = velocity[:, :2] @ warp[:, :2].T
-        return BoxStates(position, velocity, self.variance)
 
 
 @dataclass(frozen=True, slots=True)

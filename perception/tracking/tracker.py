@@ -23,9 +23,11 @@ I64 = npt.NDArray[np.int64]
 KINDS = (("car", "truck", "bus", "vehicle"), ("motorcycle", "bicycle"))
 
 SAME_OBJECT = 0.7  # two classes of one kind that overlap by more than this are one object
-EDGE = 0.001  # of the picture's width: a side nearer than this to the border (or 1 px) is cut off
-INSIDE = 0.3  # an unseen object ends when less of its box than this is in the picture
+# An unseen object so near to the left or right side is leaving: part of the picture's width, pixels.
+EDGE, EDGE_PX = 0.005, 5.0
 LOOK_S = 0.1  # frames closer in time than this are not independent looks
+KEEP = 0.4  # by so much evidence may fall below what confirmed a track before it is not given out
+SEEN = 0.5  # how much the detected box counts in the box that is given out, against the filter's
 MISSED = 0.15  # evidence lost by an object per look that does not find it
 
 
@@ -146,7 +148,6 @@ class Tracker:
         time_s: float,
         *,
         size: tuple[int, int] | None = None,
-        warp: F64 | None = None,
     ) -> Tracks:
         """Take the detections of the next frame.
 
@@ -154,8 +155,6 @@ class Tracker:
             detections: what was found; `classes` must stay the same from call to call.
             time_s: the frame's time in seconds; must not go back.
             size: (width, height) of the picture; None: as far as boxes have been seen.
-            warp: (2, 3) affine map of the picture's points from the frame before to this one, where the
-                camera's motion was measured (`perception.motion`).
 
         Returns:
             The tracks seen on this frame, and those that are predicted (`detection` -1), oldest first.
@@ -171,13 +170,18 @@ class Tracker:
             self._size = np.maximum(self._size, boxes[:, 2:].max(axis=0))
         evidence = self.evidence(detections.score, boxes[:, 3] - boxes[:, 1])
         strong = evidence >= self.start
-        self._predict(time_s, warp)
-        if self.camera_shift and warp is None:
+        self._predict(time_s)
+        if self.camera_shift:
             self._turn(boxes[strong], detections.score[strong])
         row_of = self._associate(detections, boxes, strong)
         self._update(boxes, detections, evidence, row_of)
         fresh = self._start(boxes, detections, evidence, strong, row_of)
         return self._report(boxes, np.concatenate([row_of, fresh]))
+
+    def restart(self) -> None:
+        """End all tracks, as at the start of another recording; ids go on where they were."""
+        self._objects = self._objects.rows(np.zeros(0, np.intp))
+        self._classes = None
 
     def _check(self, detections: Detections, time_s: float) -> None:
         if self._classes is None:
@@ -195,13 +199,13 @@ class Tracker:
         if not time_s >= self._time:
             raise ValueError(f"time must not go back, but went from {self._time} s to {time_s} s")
 
-    def _predict(self, time_s: float, warp: F64 | None) -> None:
+    def _predict(self, time_s: float) -> None:
         """Move all objects on to this time."""
         dt, self._time = time_s - self._time, time_s
+        if dt > self.max_age_s:
+            self._objects = self._objects.rows(np.zeros(0, np.intp))
         objects = self._objects
         states = self.filter.predict(objects.states, dt)
-        if warp is not None:
-            states = states.warped(warp)
         objects.position, objects.velocity, objects.variance = (
             states.position,
             states.velocity,
@@ -246,8 +250,7 @@ class Tracker:
         objects = self._objects
         found = np.flatnonzero(row_of >= 0)
         rows = row_of[found]
-        prior = objects.states[found]
-        states = self.filter.update(prior, self._completed(boxes[rows], prior.xyxy))
+        states = self.filter.update(objects.states[found], boxes[rows])
         objects.position[found] = states.position
         objects.velocity[found] = states.velocity
         objects.variance[found] = states.variance
@@ -257,22 +260,6 @@ class Tracker:
         change = np.full(len(objects), -MISSED)
         change[found] = evidence[rows]
         objects.evidence = objects.evidence + self._look * change
-
-    def _completed(self, boxes: F64, predicted: F64) -> F64:
-        """Boxes whose sides at the border of the picture are where the prediction has them, beyond it.
-
-        A box that is cut off by the border says only that its side is not inside the picture.
-        """
-        margin = max(1.0, EDGE * self._size[0])
-        near = np.minimum(boxes[:, :2], predicted[:, :2])
-        far = np.maximum(boxes[:, 2:], predicted[:, 2:])
-        return np.concatenate(
-            [
-                np.where(boxes[:, :2] <= margin, near, boxes[:, :2]),
-                np.where(boxes[:, 2:] >= self._size - margin, far, boxes[:, 2:]),
-            ],
-            axis=1,
-        )
 
     def _inside(self, boxes: F64) -> F64:
         """The part of each box that is in the picture."""
@@ -323,20 +310,20 @@ class Tracker:
         objects = self._objects
         seen = row_of >= 0
         unseen_s = self._time - objects.seen
-        full = to_xyxy(objects.position)
-        part = self._inside(full)
-        margin = max(1.0, EDGE * self._size[0])
-        leaving = (part[:, 0] <= 5 * margin) | (part[:, 2] >= self._size[0] - 5 * margin)
+        part = self._inside(to_xyxy(objects.position))
+        margin = max(EDGE_PX, EDGE * self._size[0])
+        leaving = (part[:, 0] <= margin) | (part[:, 2] >= self._size[0] - margin)
         coasting = (objects.track_id > 0) & (unseen_s <= self.coast_s + 1e-6) & ~leaving
         coasting &= objects.evidence >= self.confirm + 1
-        shown = np.flatnonzero(np.where(seen, objects.evidence >= self.confirm, coasting))
+        needed = np.where(objects.track_id > 0, self.confirm - KEEP, self.confirm)
+        shown = np.flatnonzero(np.where(seen, objects.evidence >= needed, coasting))
         fresh = shown[objects.track_id[shown] == 0]
         objects.track_id[fresh] = self._next_id + np.arange(len(fresh))
         self._next_id += len(fresh)
-        # Halfway between what was seen and what was expected: a little less jitter, no delay.
+        # Between what was seen and what was expected: a little less jitter, no delay.
         given = part[shown]
         at = np.flatnonzero(seen[shown])
-        given[at] = (given[at] + boxes[row_of[shown[at]]]) / 2
+        given[at] = SEEN * boxes[row_of[shown[at]]] + (1 - SEEN) * given[at]
         tracks = Tracks(
             track_id=objects.track_id[shown],
             xyxy=given.astype(np.float32),
@@ -347,9 +334,7 @@ class Tracker:
             class_id=objects.votes[shown].argmax(axis=1).astype(np.int32),
             classes=self._classes,
         )
-        remains = np.prod(part[:, 2:] - part[:, :2], axis=1)
-        gone = remains < INSIDE * np.prod(full[:, 2:] - full[:, :2], axis=1)
-        keep = np.flatnonzero(seen | ((unseen_s <= self.max_age_s + 1e-6) & ~gone))
+        keep = np.flatnonzero(seen | (unseen_s <= self.max_age_s + 1e-6))
         self._objects = objects.rows(keep)
         return tracks
 

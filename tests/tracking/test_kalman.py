@@ -65,9 +65,3 @@ def test_the_filter_equals_the_textbook_matrices():
     assert states.position[0, 0] == pytest.approx(x[0])
     assert states.velocity[0, 0] == pytest.approx(x[1])
     assert states.variance[0] == pytest.approx([p[0, 0], p[0, 1], p[1, 1]])
-
-
-def test_warped_moves_and_zooms_with_the_picture():
-    states = BoxFilter().start(box(100, 50, 40, 30))
-    moved = states.warped(np.array([[2.0, 0, 10], [0, 2.0, -5]]))
-    assert moved.xyxy == pytest.approx(box(210, 95, 80, 60))

@@ -36,3 +36,19 @@ def test_a_tracker_without_its_detector_is_refused_by_the_pipeline():
 
 def test_trackers_of_two_tasks_have_two_names():
     assert TrackerStage().name != TrackerStage(task="face").name
+
+
+def test_a_stream_whose_time_starts_again_goes_on_with_new_ids():
+    stage = TrackerStage()
+    ids = []
+    for i in (10, 11, 0, 1):
+        result = FrameResult(frame(i))
+        result.detections["road"] = Detections(
+            xyxy=np.array([[10, 10, 40, 50]], np.float32),
+            score=np.array([0.9], np.float32),
+            class_id=np.zeros(1, np.int32),
+            classes=("car",),
+        )
+        stage(result)
+        ids += [view.track_id for view in result.objects]
+    assert ids == [1, 1, 2, 2]
