@@ -12,6 +12,7 @@ here. Needs TensorRT, cuda-python and the `onnx` package (extra "tensorrt"), and
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -262,8 +263,19 @@ def _compare(
     force: bool,
     warnings: list[str],
 ) -> dict[str, Any]:
+    reference = _full_precision_file(model) if model.quantised else None
+    if model.quantised and reference is None:
+        warnings.append(
+            f"no FP32 file lies beside {model.path.name} (its name without int8), so parity does not show "
+            "what quantisation itself costs"
+        )
     result: ParityReport = compare(
-        model, engine, precision=precision, pictures=pictures, detect=detect
+        model,
+        engine,
+        precision=precision,
+        pictures=pictures,
+        detect=detect,
+        reference=reference,
     )
     if not result.passed:
         said = f"{model.path.name} in {precision} is outside the tolerance: {result.text}"
@@ -271,6 +283,13 @@ def _compare(
             raise EngineError(f"{said}; `--force` keeps it all the same")
         warnings.append(said)
     return result.to_json()
+
+
+def _full_precision_file(model: ModelFile) -> Path | None:
+    """The file that a quantised one was made from, by name: road.onnx for road-int8.onnx."""
+    name = re.sub(r"[-_.]?int8", "", model.path.stem, flags=re.IGNORECASE)
+    path = model.path.with_name(f"{name}.onnx")
+    return path if path != model.path and path.is_file() else None
 
 
 def _size(profiles: Sequence[Profile]) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,7 @@ def compare(
     precision: str,
     pictures: Sequence[U8] = (),
     detect: Detect | None = None,
+    reference: Path | None = None,
 ) -> ParityReport:
     """Run a plan and ONNX Runtime FP32 on the same pictures.
 
@@ -131,6 +133,8 @@ def compare(
         engine: the plan, opened.
         pictures: (H, W, 3) uint8 BGR; none: drawn ones.
         detect: the family's decoder around an engine.
+        reference: the ONNX file to compare with, for a quantised one the FP32 file it was made from;
+            None takes the model's own.
 
     Raises:
         EngineError: ONNX Runtime cannot run the file.
@@ -140,20 +144,20 @@ def compare(
     drawn = not len(pictures)
     spec = _input_spec(model, engine)
     images = [draw_road(seed) for seed in range(DRAWN_PICTURES)] if drawn else list(pictures)
-    reference = OnnxRuntimeEngine(model.path)
+    truth = OnnxRuntimeEngine(reference or model.path)
     tally = _Tally()
     try:
-        sized = _SizedLike(reference, engine)
+        sized = _SizedLike(truth, engine)
         for number, image in enumerate(images):
             feeds = _feeds(engine, spec, image, seed=number)
             ours = {name: value.copy() for name, value in engine.infer(feeds).items()}
-            tally.raw(reference.infer(feeds), ours)
+            tally.raw(truth.infer(feeds), ours)
             if detect is not None:
                 tally.found(
                     detect(sized, image), detect(engine, image), pixel=_pixel(engine, image)
                 )
     finally:
-        reference.close()
+        truth.close()
     return tally.report(precision, len(images), drawn=drawn)
 
 

@@ -98,6 +98,24 @@ def test_a_quantised_file_is_built_as_int8(each: Any, make_tiny: Callable[..., P
         assert {"INT8", "FP16"} <= {flag.name for flag in each.state.configs[0]._set}
 
 
+def test_int8_is_compared_with_the_fp32_file_it_was_made_from(
+    fake: Any, make_tiny: Callable[..., Path]
+) -> None:
+    quantised = make_tiny("road-int8", quantised=True)
+    alone = build(quantised)
+    assert alone.parity is not None and alone.parity["max_raw"] < 0.01
+    assert "does not show what quantisation itself costs" in alone.warnings[0]
+
+    make_tiny("road")
+    beside = build(quantised, force=True)
+    assert beside.parity is not None and beside.parity["max_raw"] > 0.1 and not beside.warnings
+
+    make_tiny("road", seed=1)  # another network altogether: as a quantisation gone wrong
+    fake.state.output_offset = -2048.0
+    with pytest.raises(EngineError, match="in int8 is outside the tolerance"):
+        build(quantised, force=False, size=(96, 48))
+
+
 def test_a_half_file_is_built_as_it_is(each: Any, make_tiny: Callable[..., Path]) -> None:
     report = build(make_tiny("half", dtype=np.float16))
 
