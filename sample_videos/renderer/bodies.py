@@ -166,7 +166,9 @@ def _textured(mesh: Mesh, body: Body, layers: dict[str, int]) -> Mesh:
     rear = lengthwise & (normal[:, 2] <= 0)
     x, y, z = data[..., 0], data[..., 1], data[..., 2]
     top_height = body.height + 0.05
-    u = np.where(side[:, None], z / body.length + 0.5, x / body.width + 0.5)
+    # The ends are narrower than the middle: a front or rear view is stretched over what is there.
+    across = 2 * body.half_width(z, np.full_like(y, body.belt * 0.8))
+    u = np.where(side[:, None], z / body.length + 0.5, x / across + 0.5)
     v = y / top_height
     layer = np.full(len(data), layers["top"], np.float32)
     layer[side], layer[front], layer[rear] = layers["side"], layers["front"], layers["rear"]

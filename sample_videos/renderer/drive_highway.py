@@ -23,7 +23,7 @@ def day_highway(camera: Camera, models: dict[str, Model], seed: int, time: float
     weather = Weather(
         "day",
         (-0.45, 0.62, -0.35),
-        clouds=(0.38, 1.5, 2.3),
+        clouds=(0.26, 1.5, 2.3),
         sun=(3.0, 2.8, 2.45),
         haze_density=0.0011,
         skyline=0.45,

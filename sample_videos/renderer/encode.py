@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,16 @@ def write_clip(
         sound: (N,) samples at `SOUND_RATE`, -1 to 1, or None.
         max_bytes: the file is not larger than this.
     """
-    for quality in range(22, 42, 2):
+    quality = 27
+    while True:
         _write(path, frames, rate, sound, quality)
         size = path.stat().st_size
         if size <= max_bytes:
             return size
-    raise ValueError(f"{path.name} must be at most {max_bytes} bytes, but is {size}")
+        # Six steps of the quality scale halve the size, roughly.
+        quality += max(1, round(6 * log2(size / max_bytes) + 0.3))
+        if quality > 45:
+            raise ValueError(f"{path.name} must be at most {max_bytes} bytes, but is {size}")
 
 
 def _write(
@@ -58,7 +63,7 @@ def _write(
         video.codec_context.colorspace = 1
         video.codec_context.color_primaries = 1
         video.codec_context.color_trc = 1
-        video.options = {"crf": str(quality), "preset": "slow"}
+        video.options = {"crf": str(quality), "preset": "medium"}
         audio: Any = None
         if sound is not None:
             audio = container.add_stream("aac", rate=SOUND_RATE, layout="mono")

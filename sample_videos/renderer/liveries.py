@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bodies import Body
-from .canvas import BLACK, CHROME, DARK, GLASS, LAMP, Canvas
+from .canvas import BLACK, DARK, GLASS, LAMP, Canvas
+
+BADGE = (0, 0, 0, 120)
 
 
 def _windows(canvas: Canvas, body: Body, *, until: float, pillars: list[float]) -> None:
@@ -142,7 +144,7 @@ def _front(body: Body, rng: np.random.Generator) -> NDArray[np.uint8]:
         )
         for y in np.linspace(nose - 0.27, nose - 0.16, 3):
             canvas.line([(-w * 0.56, y), (w * 0.56, y)], (0, 0, 0, 70), 3)
-        canvas.disc(0, nose - 0.19, 0.06, CHROME)
+        canvas.disc(0, nose - 0.19, 0.05, BADGE)
         shape = rng.integers(3)
         for s in (-1, 1):
             inner, outer = w * (0.60, 0.66, 0.55)[shape], w * 0.96
@@ -180,7 +182,7 @@ def _front(body: Body, rng: np.random.Generator) -> NDArray[np.uint8]:
         canvas.rectangle(-w * 0.72, 1.0, w * 0.72, belt - 0.28, BLACK)
         for y in np.linspace(1.06, belt - 0.34, 5):
             canvas.line([(-w * 0.68, y), (w * 0.68, y)], (0, 0, 0, 60), 5)
-        canvas.disc(0, belt - 0.2, 0.08, CHROME)
+        canvas.disc(0, belt - 0.2, 0.08, BADGE)
         canvas.rectangle(-w, 0.42, w, 0.98, (150, 0, 0, 30))
         canvas.rectangle(-w, 0.3, w, 0.5, DARK)
         for s in (-1, 1):
@@ -263,11 +265,11 @@ def _rear(body: Body, rng: np.random.Generator) -> NDArray[np.uint8]:
             canvas.rectangle(-w * 0.62, belt - 0.08, w * 0.62, belt - 0.05, LAMP)
         canvas.line([(-w * 0.8, belt - 0.36), (w * 0.8, belt - 0.36)], (70, 0, 0, 10), 4)
         canvas.rectangle(-0.30, belt - 0.26, 0.30, belt - 0.10, (130, 0, 0, 30))
-        canvas.disc(0, belt - 0.03, 0.045, CHROME)
+        canvas.disc(0, belt - 0.03, 0.035, BADGE)
         canvas.rectangle(-w, 0, w, low + 0.14, DARK)
         canvas.rectangle(-w * 0.9, low + 0.12, w * 0.9, low + 0.17, BLACK)
         for s in (-1, 1):
-            canvas.disc(s * w * 0.6, low + 0.06, 0.04, CHROME)
+            canvas.disc(s * w * 0.6, low + 0.05, 0.035, (0, 0, 0, 70))
         canvas.rectangle(-0.14, body.height - 0.13, 0.14, body.height - 0.10, LAMP)
     elif body.kind == "van":
         for s in (-1, 1):
