@@ -22,7 +22,7 @@ LEVELS = (
     ("sources", "sinks"),
     ("runner",),
     ("registry", "config"),
-    ("assemble", "progress", "doctor", "bench"),
+    ("assemble", "streams", "progress", "doctor", "bench"),
     ("commands",),
     ("cli",),
 )
@@ -97,15 +97,21 @@ def test_heavy_packages_stay_in_their_places(root: Path) -> None:
 
 
 def test_only_the_runner_starts_threads(root: Path) -> None:
-    # A signal stops a run, TensorRT builds, and the page is served in a thread of its own; locks may be used
-    # anywhere.
+    # A signal stops a run, TensorRT builds, the page is served, and each of several streams runs in a thread of
+    # its own; locks may be used anywhere.
     users = {
         str(path.relative_to(root / "perception"))
         for path in modules(root)
         if "threading.Thread(" in path.read_text(encoding="utf-8")
         or imports(path) & {"multiprocessing", "concurrent.futures"}
     }
-    assert users == {"runner.py", "commands/run.py", "backends/trt_network.py", "sinks/page.py"}
+    assert users == {
+        "runner.py",
+        "commands/run.py",
+        "backends/trt_network.py",
+        "sinks/page.py",
+        "streams.py",
+    }
 
 
 @pytest.mark.parametrize("module", ["perception", "perception.cli", "perception.runner"])

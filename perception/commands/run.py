@@ -16,11 +16,13 @@ from typing import TextIO
 from perception.assemble import open as open_run
 from perception.assemble import page_address
 from perception.commands.live import configure_live, live_options
+from perception.commands.together import open_together, wait_for
 from perception.config import DEFAULT
 from perception.errors import InputError, PerceptionError, RequestError
 from perception.progress import Progress, clock
 from perception.runner import Report, Run
 from perception.sources import is_live
+from perception.streams import Streams
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .flv .wmv .3gp .gif .h264 .hevc".split()
@@ -74,10 +76,10 @@ def call(options: argparse.Namespace) -> int:
     """Run every source in turn; the worst exit status wins."""
     jobs = _jobs(options.source)
     several = len(jobs) > 1
-    if several and (options.live or any(isinstance(job, str) for job in jobs)):
-        raise RequestError("live sources run one to a command; start one command for each")
     # With the record on standard output, everything said to people goes to standard error.
     out = sys.stderr if options.jsonl == "-" else sys.stdout
+    if several and (options.live or any(isinstance(job, str) for job in jobs)):
+        return _run_together(jobs, options, out)
     status = 0
     for source in jobs:
         try:
@@ -91,6 +93,17 @@ def call(options: argparse.Namespace) -> int:
         if status == STOPPED:
             break
     return status
+
+
+def _run_together(
+    jobs: list[Path | str | list[str]], options: argparse.Namespace, out: TextIO
+) -> int:
+    if any(isinstance(job, list) for job in jobs):
+        raise RequestError("pictures do not run beside live sources; give them a command of their own")
+    streams = open_together([str(job) for job in jobs], options)
+    with streams, stopped_by_signals(streams) as stopped:
+        status = wait_for(streams, out)
+    return STOPPED if stopped else status
 
 
 def _run_one(
@@ -176,9 +189,12 @@ def _destination(
 
 
 @contextmanager
-def stopped_by_signals(run: Run) -> Iterator[None]:
-    """SIGINT and SIGTERM end the run after the frame at hand, outputs complete; a second one breaks off."""
+def stopped_by_signals(run: Run | Streams) -> Iterator[list[float]]:
+    """SIGINT and SIGTERM end the run after the frame at hand, outputs complete; a second one breaks off.
 
+    Yields:
+        A list that is empty as long as nobody asked.
+    """
     asked: list[float] = []
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -192,11 +208,11 @@ def stopped_by_signals(run: Run) -> Iterator[None]:
         threading.Thread(target=run.stop, daemon=True).start()
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield asked
         return
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -55,14 +55,13 @@ class TcpSender:
     """Sends one body after the other, a connection each; then closes, or stays silent."""
 
     def __init__(
-        self, bodies: list[bytes], *, silent_after: int | None = None, pause_s: float = 0.0
+        self, bodies: list[bytes], *, silent_after: int | None = None, port: int = 0
     ) -> None:
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server(("127.0.0.1", port))
         self.port = self._server.getsockname()[1]
         self.url = f"tcp://127.0.0.1:{self.port}"
         self._bodies = bodies
         self._silent_after = silent_after
-        self._pause_s = pause_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -80,7 +79,6 @@ class TcpSender:
                     continue
                 if number == self._silent_after:
                     self._stop.wait()
-                self._stop.wait(self._pause_s)
         self._server.close()
 
     def close(self) -> None:
