@@ -239,7 +239,7 @@ def _need_gstreamer(source: str) -> None:
 class GStreamerConnection:
     """Pictures of a GStreamer pipeline that ends in an appsink giving BGR, by way of OpenCV."""
 
-    corrupt = 0
+    corrupt = skipped = 0
     stamps_mean_nothing = True
 
     def __init__(self, pipeline: str, name: str, timeout_s: float) -> None:

@@ -14,6 +14,7 @@ import av.error
 
 from perception.errors import InputError
 from perception.sources import SourceInfo
+from perception.sources.catchup import CatchUp
 from perception.sources.transport import ENDED, Transport
 
 log = logging.getLogger(__name__)
@@ -37,11 +38,13 @@ class Connection:
         name: for messages, without secrets.
         transport: where the container reads from; None when FFmpeg reads the network itself.
         timeout_s: so long without a picture is a lost connection.
+        paced: packets come at the pace of a camera: those that this machine cannot decode in time are skipped.
         ready: waits until a read will not block, or returns False to try later; for devices whose reads
             cannot be ended.
 
     Attributes:
         corrupt: packets that the decoder refused.
+        skipped: packets that were not decoded because there was no time.
         stamps_mean_nothing: True when the stream carries no times of its own.
 
     Raises:
@@ -55,6 +58,7 @@ class Connection:
         *,
         transport: Transport | None = None,
         timeout_s: float = 3.0,
+        paced: bool = True,
         ready: Callable[[], bool] | None = None,
     ) -> None:
         self.corrupt = 0
@@ -74,6 +78,7 @@ class Connection:
         self._stream.thread_type = "SLICE"
         self._stream.codec_context.flags |= LOW_DELAY
         self.stamps_mean_nothing = bool(TIMELESS & set(container.format.name.split(",")))
+        self._catch_up = CatchUp() if paced else None
         self._pictures = self._decode()
 
     def __iter__(self) -> Iterator[tuple[av.VideoFrame, float]]:
@@ -86,6 +91,10 @@ class Connection:
             Lost: the stream ended, failed or was silent for too long.
         """
         return next(self._pictures)
+
+    @property
+    def skipped(self) -> int:
+        return 0 if self._catch_up is None else self._catch_up.skipped
 
     def describe(self, name: str, transposed: bool) -> SourceInfo:
         """What the container says of the stream."""
@@ -114,8 +123,12 @@ class Connection:
         self._container.close()
 
     def _decode(self) -> Generator[tuple[av.VideoFrame, float], None, None]:
-        for packet in self._packets():
+        for packet, read_s in self._packets():
             arrived = monotonic()
+            if self._catch_up is not None and not self._catch_up(
+                arrived, read_s, packet.is_keyframe
+            ):
+                continue
             try:
                 pictures = self._stream.codec_context.decode(packet)
             except av.error.FFmpegError as error:
@@ -125,7 +138,8 @@ class Connection:
             for picture in pictures:
                 yield picture, arrived
 
-    def _packets(self) -> Iterator[Any]:
+    def _packets(self) -> Iterator[tuple[Any, float]]:
+        """Packets of the pictures, and how long each was read."""
         demuxer = self._container.demux()
         while not self._stopped:
             if monotonic() - self._last > self._timeout_s:
@@ -143,7 +157,7 @@ class Connection:
             if packet is None or (packet.size == 0 and packet.pts is None):
                 raise Lost(self._transport.end if self._transport is not None else ENDED)
             if packet.stream_index == self._stream.index and packet.size:
-                yield packet
+                yield packet, monotonic() - self._last
                 # Silence is counted from here: a slow pipeline is not the sender's fault.
                 self._last = monotonic()
         raise Lost("closed")

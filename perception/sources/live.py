@@ -134,7 +134,7 @@ class LiveSource:
         self._step_lock = threading.Lock()
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._lost_s = 0.0
-        self._refused = self._flawed = 0
+        self._refused = self._flawed = self._skipped = 0
         self._arrived = monotonic()
         self._time = TimeLine(paced=live)
         start = monotonic()
@@ -172,6 +172,12 @@ class LiveSource:
             )
         if self.corrupt:
             sentences.append(f"{_count(self.corrupt, 'packet')} could not be decoded")
+        skipped = self._skipped + (0 if self._connection is None else self._connection.skipped)
+        if skipped:
+            sentences.append(
+                f"{_count(skipped, 'packet')} skipped: this machine cannot decode the stream in time; "
+                "ask the camera for a smaller picture"
+            )
         if self._flawed:
             sentences.append(
                 f"{_count(self._flawed, 'frame')} decoded with errors, shown as they came"
@@ -218,6 +224,7 @@ class LiveSource:
             self._first = None
             if connection is not None:
                 self._refused += connection.corrupt
+                self._skipped += connection.skipped
                 connection.close()
 
     def _step(self) -> Frame | None:
@@ -310,6 +317,7 @@ class LiveSource:
             connection, self._connection = self._connection, None
             if connection is not None:
                 self._refused += connection.corrupt
+                self._skipped += connection.skipped
                 connection.close()
 
     def _describe(self, connection: Connection | None) -> SourceInfo:

@@ -128,13 +128,15 @@ def _connect(
             {"rtsp_transport": options.transport, **DESCRIBED},
             timeout_s,
             options.read_timeout_s,
+            paced=True,
         )
     if url.scheme in ("http", "https"):
         body = HttpBytes(url, name, options.read_timeout_s)
         if _is_playlist(body, url) or not paced:
             body.close()
             wait_s = max(options.read_timeout_s, PLAYLIST_TIMEOUT_S)
-            return _by_ffmpeg(address, url, name, {}, max(timeout_s, wait_s), wait_s)
+            # Parts of a playlist come all at once, and a file as fast as it is taken.
+            return _by_ffmpeg(address, url, name, {}, max(timeout_s, wait_s), wait_s, paced=False)
         boundary = body.content_type.startswith("multipart/")
         return _from_bytes(body, "mpjpeg" if boundary else None)
     kind = TcpBytes if url.scheme == "tcp" else UdpBytes
@@ -150,6 +152,8 @@ def _by_ffmpeg(
     settings: dict[str, str],
     open_timeout_s: float,
     read_timeout_s: float,
+    *,
+    paced: bool,
 ) -> Connection:
     """FFmpeg makes the connection and reads it, in slices of time."""
     _look_up(url, name, open_timeout_s)
@@ -159,7 +163,7 @@ def _by_ffmpeg(
         container = av.open(address, options=settings, timeout=(open_timeout_s, SLICE_S))
     except av.error.FFmpegError as error:
         raise InputError(f"{name}: {_refusal(error, url.scheme, host, port)}") from None
-    return Connection(container, name, timeout_s=read_timeout_s)
+    return Connection(container, name, timeout_s=read_timeout_s, paced=paced)
 
 
 def _look_up(url: SplitResult, name: str, timeout_s: float) -> None:
@@ -186,7 +190,11 @@ def _refusal(error: Any, scheme: str, host: str, port: int) -> str:
 
 
 def _from_bytes(
-    transport: Transport, format_name: str | None, read_timeout_s: float | None = None
+    transport: Transport,
+    format_name: str | None,
+    read_timeout_s: float | None = None,
+    *,
+    paced: bool = True,
 ) -> Connection:
     """FFmpeg demuxes what the transport reads."""
     try:
@@ -204,7 +212,13 @@ def _from_bytes(
         raise
     if read_timeout_s is not None:
         transport.timeout_s = read_timeout_s
-    return Connection(container, transport.name, transport=transport, timeout_s=transport.timeout_s)
+    return Connection(
+        container,
+        transport.name,
+        transport=transport,
+        timeout_s=transport.timeout_s,
+        paced=paced,
+    )
 
 
 class _Head:
@@ -281,6 +295,6 @@ def _open_pipe(options: LiveOptions, stream: int) -> LiveSource:
         )
 
     def connect(timeout_s: float) -> Connection:
-        return _from_bytes(PipeBytes(descriptor, "standard input"), None)
+        return _from_bytes(PipeBytes(descriptor, "standard input"), None, paced=False)
 
     return LiveSource("standard input", connect, live=options.live, reconnect=False, stream=stream)
