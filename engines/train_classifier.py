@@ -46,17 +46,17 @@ class ClassifierRecipe:
         kind: "signs" or "lights".
         crops: GTSRB's archive, for signs.
         road: a folder of road pictures: lights, and crops of nothing.
-        rendered: a folder of rendered scenes, for lights; "" for none.
+        rendered: folders of rendered scenes, for lights.
         nothing: how many crops of nothing.
         epochs, batch, rate, width, side: as usual; `side` of the square input.
-        flip: mirror half of the crops (lights, never signs).
+        flip: mirror half of the crops and lay some on their side (lights hang either way; never signs).
     """
 
     name: str
     kind: str
     road: str
     crops: str = ""
-    rendered: str = ""
+    rendered: tuple[str, ...] = ()
     nothing: int = 4000
     epochs: int = 8
     batch: int = 128
@@ -108,9 +108,8 @@ def load(recipe: ClassifierRecipe) -> tuple[Crops, Crops, tuple[str, ...]]:
         classes = LIGHTS
         samples = [s for s in load_coco(recipe.road, crops.ROAD_CLASSES) if s.split == "train"]
         train_set = crops.light_crops(samples, side)
-        if recipe.rendered:
-            scenes = crops.rendered_lights(recipe.rendered, side)
-            train_set = crops.join(train_set, scenes)
+        scenes = [crops.rendered_lights(folder, side) for folder in recipe.rendered]
+        train_set = crops.join(train_set, *scenes)
         truths = [t for t in load_truth(recipe.road) if t.source == "lights_seoul"]
         judge_set = crops.truth_lights(truths, side)
         avoid = ["traffic_light"]
@@ -174,6 +173,9 @@ def spoil(image: npt.NDArray[np.uint8], rng: np.random.Generator, *, flip: bool)
     image = cv2.warpAffine(image, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
     if flip and rng.random() < 0.5:
         image = image[:, ::-1]
+    if flip and rng.random() < 0.4:
+        image = np.rot90(image, int(rng.choice([1, 3])))
+    image = np.ascontiguousarray(image)
     if rng.random() < 0.25:
         small = int(rng.integers(10, side))
         image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)

@@ -30,7 +30,7 @@ def road_card(classes: Sequence[str]) -> EngineCard:
             "strides": [8, 16, 32],
             "objectness": True,
             "activated": False,
-            "max_iou": 0.6,
+            "max_iou": 0.5,
             "nms_groups": [VEHICLES],
         },
         licence="Apache-2.0",

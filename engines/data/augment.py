@@ -248,9 +248,9 @@ def _drops(image: U8, rng: np.random.Generator) -> U8:
     shade = np.zeros((height, width), np.float32)
     mask = np.zeros((height, width), np.float32)
     unit = max(height, width) / 400
-    for _ in range(int(rng.integers(20, 150))):
+    for _ in range(int(np.exp(rng.uniform(np.log(30), np.log(500))))):
         x, y = int(rng.integers(width)), int(rng.integers(height))
-        wide = rng.gamma(2.0, 1.3) * unit + 1
+        wide = rng.gamma(1.5, 1.3) * unit + 1
         axes = (max(1, int(wide)), max(1, int(wide * rng.uniform(0.8, 1.6))))
         cv2.ellipse(mask, (x, y), axes, 0, 0, 360, 1.0, -1)
         cv2.ellipse(shade, (x, y), axes, 0, 180, 360, -45.0, -1)

@@ -23,6 +23,9 @@ from perception.geometry import iou
 # An object of which less than this share can be seen (where the labels say so) is not asked for.
 MIN_VISIBILITY = 0.3
 
+# A teacher's box that covers more of the picture than LARGE and scores less is background.
+LARGE, SURE_OF_LARGE = 0.03, 0.4
+
 F32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
@@ -195,6 +198,8 @@ def add_teacher_labels(
             if item["class"] not in taught or sample.known[column] or item["score"] < unsure:
                 continue
             box = np.array([item["xyxy"]], np.float32)
+            if _doubtful(box[0], item["score"], sample.size):
+                continue
             if len(sample.xyxy) and iou(box, sample.xyxy).max() > 0.55:
                 continue
             # Two kinds for one object: the better scored is the label, the other is left open.
@@ -214,6 +219,19 @@ def add_teacher_labels(
             )
         )
     return filled
+
+
+def _doubtful(box: F32, score: float, size: tuple[int, int]) -> bool:
+    """Whether a teacher's box is background rather than an object not seen surely.
+
+    A small object may get a low score, a large one does not: it is a wall or the road. What fills the
+    lower edge is the bonnet of the car that carries the camera.
+    """
+    width, height = size
+    x1, y1, x2, y2 = (float(value) for value in box)
+    share = (x2 - x1) * (y2 - y1) / (width * height)
+    bonnet = y2 > 0.96 * height and x2 - x1 > 0.45 * width
+    return bonnet or (share > LARGE and score < SURE_OF_LARGE)
 
 
 def _boxes(items: Sequence[tuple[F32, int]]) -> F32:

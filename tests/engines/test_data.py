@@ -95,7 +95,7 @@ def test_empty_selection_and_unknown_source_are_errors(rectangles: Path) -> None
 def test_teacher_fills_unknown_classes_only(rectangles: Path) -> None:
     sample = load_coco(rectangles, ROAD_CLASSES)[1]  # one car, no person
     x1, y1, x2, y2 = (float(v) for v in sample.xyxy[0])
-    elsewhere = [0.0, 0.0, 9.0, 9.0] if x1 > 20 else [80.0, 50.0, 95.0, 63.0]
+    elsewhere = [0.0, 0.0, 9.0, 9.0] if x1 > 20 else [82.0, 52.0, 94.0, 62.0]
     seen = [
         {"class": "bus", "score": 0.9, "xyxy": elsewhere},
         {"class": "car", "score": 0.9, "xyxy": elsewhere},  # cars are labelled: no car is there
@@ -116,7 +116,7 @@ def test_teacher_fills_unknown_classes_only(rectangles: Path) -> None:
 def test_two_kinds_for_one_object_leave_the_second_open(rectangles: Path) -> None:
     sample = load_coco(rectangles, ROAD_CLASSES)[1]
     x1 = float(sample.xyxy[0, 0])
-    box = [0.0, 0.0, 9.0, 9.0] if x1 > 20 else [80.0, 50.0, 95.0, 63.0]
+    box = [0.0, 0.0, 9.0, 9.0] if x1 > 20 else [82.0, 52.0, 94.0, 62.0]
     seen = [
         {"class": "truck", "score": 0.6, "xyxy": box},
         {"class": "bus", "score": 0.9, "xyxy": box},
@@ -143,3 +143,30 @@ def test_held_back_pictures_are_not_trained_on_and_a_ride_keeps_a_gap() -> None:
     assert 20 < len(held) < 90
     assert not any(trainable("gtsdb", group, Path("x")) for group in held)
     assert trainable("highway", "group", Path("x"))
+
+
+def test_a_teachers_large_unsure_boxes_and_the_bonnet_are_background(rectangles: Path) -> None:
+    sample = load_coco(rectangles, ROAD_CLASSES)[1]
+    seen = [
+        {"class": "truck", "score": 0.3, "xyxy": [0.0, 0.0, 60.0, 60.0]},  # a wall
+        {"class": "truck", "score": 0.9, "xyxy": [10.0, 40.0, 80.0, 64.0]},  # our own bonnet
+    ]
+    (filled,) = add_teacher_labels(
+        [sample],
+        {f"{sample.path.parent.name}/{sample.path.name}": seen},
+        ROAD_CLASSES,
+        taught=("truck",),
+        sure=0.5,
+        unsure=0.1,
+    )
+    assert filled.labels == ("car",) and len(filled.ignore) == 0
+    assert "truck" in names(filled.known)
+
+
+def test_hidden_objects_are_not_asked_for(rectangles: Path, tmp_path: Path) -> None:
+    path = change(
+        rectangles, tmp_path, lambda c: c["annotations"][0].update(visibility=0.1)
+    )
+    first = load_coco(path, ROAD_CLASSES)[0]
+    assert first.labels == ("person",)
+    assert len(first.ignore) == 1 and names(first.ignore_classes[0]) == {"car"}
