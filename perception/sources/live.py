@@ -32,6 +32,7 @@ TIME_BASE = Fraction(1, 90_000)
 # Between two frames of one connection; more is a clock that was set, not a pause.
 LONGEST_STEP_S = 10.0
 FIRST_WAIT_S, LONGEST_WAIT_S, GROWTH, JITTER = 0.5, 10.0, 1.5, 0.2
+KNOCK_S = 0.3, 0.6
 # While reconnecting nothing can end a handshake, so it gets little time: a run must stop within 2 s.
 QUICK_OPEN_S = 1.5
 EVENTS_KEPT = 64
@@ -99,6 +100,8 @@ class LiveSource:
         reconnect: False makes the end of the stream the end of the source.
         reconnect_for_s: gives up after so many seconds without a connection; None never does.
         open_timeout_s: for the first connection.
+        knock: whether the sender's port is open; a cheap question that is asked during long waits, so that a
+            sender which comes back is not kept waiting.
         stream: number of this source in a run with several.
 
     Attributes:
@@ -118,9 +121,12 @@ class LiveSource:
         reconnect: bool = True,
         reconnect_for_s: float | None = None,
         open_timeout_s: float = 5.0,
+        knock: Callable[[], bool] | None = None,
         stream: int = 0,
     ) -> None:
         self.live = live
+        self._knock = knock
+        self._port_closed = False
         self.stream = stream
         self.decoded = 0
         self.claimed = None
@@ -281,7 +287,7 @@ class LiveSource:
                     f"{self._name}: no connection for {self._reconnect_for_s:g} s ({reason}); "
                     "a longer --reconnect-for waits longer"
                 )
-            if self._closing.wait(min(wait_s, left_s)):
+            if self._wait(min(wait_s, left_s)):
                 self._lost_s += monotonic() - lost_at
                 return
             attempts += 1
@@ -311,6 +317,21 @@ class LiveSource:
             data["size"] = [picture.width, picture.height]
         self._events.append(Event("reconnect", last_s + arrived - lost_at, self.decoded, data=data))
         log.warning("%s: connected again after %.1f s", self._name, arrived - lost_at)
+
+    def _wait(self, wait_s: float) -> bool:
+        """Until the next attempt: the time is over, or a port that was closed is open. True when closing."""
+        end = monotonic() + wait_s
+        while (left_s := end - monotonic()) > 0:
+            if self._closing.wait(min(left_s, random.uniform(*KNOCK_S))):
+                return True
+            if self._knock is None:
+                continue
+            if not self._knock():
+                self._port_closed = True
+            elif self._port_closed:
+                self._port_closed = False
+                break
+        return self._closing.is_set()
 
     def _drop_connection(self) -> None:
         with self._step_lock:

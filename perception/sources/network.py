@@ -36,6 +36,7 @@ DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 DESCRIBED = {"probesize": "32", "fpsprobesize": "0"}
 # One that does not gets a fifth of a second.
 PROBED = {"probesize": "500000", "analyzeduration": "200000", "fpsprobesize": "0"}
+KNOCK_TIMEOUT_S = 0.5
 PLAYLISTS = ("mpegurl",)
 # A playlist's next part may be long in coming.
 PLAYLIST_TIMEOUT_S = 20.0
@@ -68,10 +69,15 @@ def open_stream(address: str, *, options: LiveOptions | None = None, stream: int
     def connect(timeout_s: float) -> Connection:
         return _connect(address, url, name, options, timeout_s, paced=live)
 
+    def knock() -> bool:
+        return _is_open(url)
+
     return LiveSource(
         name,
         connect,
         live=live,
+        # A plain TCP sender may serve whoever comes first: it is not bothered.
+        knock=knock if url.scheme in DEFAULT_PORTS else None,
         reconnect=reconnect,
         reconnect_for_s=options.reconnect_for_s,
         open_timeout_s=options.open_timeout_s,
@@ -164,6 +170,15 @@ def _by_ffmpeg(
     except av.error.FFmpegError as error:
         raise InputError(f"{name}: {_refusal(error, url.scheme, host, port)}") from None
     return Connection(container, name, timeout_s=read_timeout_s, paced=paced)
+
+
+def _is_open(url: SplitResult) -> bool:
+    try:
+        address = url.hostname or "", url.port or DEFAULT_PORTS[url.scheme]
+        socket.create_connection(address, KNOCK_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _look_up(url: SplitResult, name: str, timeout_s: float) -> None:

@@ -195,3 +195,19 @@ class TestTimeLine:
         line = TimeLine(paced=False)
         line(None, 10.0, 0.04)
         assert line(None, 99.0, 0.04) == 3600
+
+
+@pytest.mark.parametrize(("answers", "early"), [([False, True], True), ([True, True], False)])
+def test_a_sender_that_comes_back_is_not_kept_waiting(
+    monkeypatch: pytest.MonkeyPatch, answers: list[bool], early: bool
+) -> None:
+    """The wait ends when a closed port opens; a port that was open all the while is left in peace."""
+    monkeypatch.setattr(live, "KNOCK_S", (0.02, 0.03))
+    asked = iter(answers)
+    for sender in served(transport_stream()):
+        source = open_stream(sender.url)
+        source._knock = lambda: next(asked, True)
+        start = time.monotonic()
+        assert not source._wait(0.6)
+        assert (time.monotonic() - start < 0.4) is early
+        source.close()
