@@ -154,7 +154,8 @@ def _pairs(gt: Path, tracks: Path) -> Iterator[tuple[str, Path, Path]]:
             raise InputError(
                 f"{gt} is one file, so the tracks must be one file, but {tracks} is a folder"
             )
-        yield gt.stem if gt.stem != "gt" else tracks.stem, gt, tracks
+        in_folder = gt.name == "gt.txt" and gt.parent.name == "gt"
+        yield gt.resolve().parent.parent.name if in_folder else gt.stem, gt, tracks
         return
     if not tracks.is_dir():
         raise InputError(
