@@ -60,7 +60,7 @@ class Stream:
     def stop(self) -> None:
         """Ask it to end after the frame at hand; from any thread."""
         self._stopping.set()
-        if self.run is not None:
+        if self.run is not None and not self.ended.is_set():
             self.run.stop()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TextIO
 
@@ -61,7 +60,7 @@ def open_together(sources: list[str], options: argparse.Namespace) -> Streams:
 
 
 def wait_for(streams: Streams, out: TextIO) -> int:
-    """Until all have ended; says of each what happened. Returns the exit status without that of a stop."""
+    """Until all have ended; says of each what it did. Returns the exit status, a stop aside."""
     status = 0
     while not streams.wait(LOOK_S):
         pass
@@ -76,7 +75,7 @@ def _told(stream: Stream, out: TextIO) -> int:
     if stream.run is not None:
         print(f"stream {stream.number}: {summary(stream.run, output=None, jsonl=None)}", file=out)
     if stream.failure is not None:
-        print(f"perception: stream {stream.number}: {stream.failure}", file=sys.stderr)
+        # It was said when it happened.
         return 2 if isinstance(stream.failure, RequestError) else 1
     return 0 if stream.report is None or stream.report.ledger.adds_up else 1
 

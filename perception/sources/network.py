@@ -196,6 +196,8 @@ def _refusal(error: Any, scheme: str, host: str, port: int) -> str:
             return answer(code, "")
     if isinstance(error, av.error.ExitError):
         return f"{host} took the connection on port {port} but did not answer; restart the camera or its server"
+    if isinstance(error, av.error.InvalidDataError) and scheme.startswith("http"):
+        return f"what is there is not a video that can be read ({error.strerror}); check the path after the host"
     if isinstance(error, av.error.InvalidDataError):
         return (
             f"port {port} of {host} does not answer as {scheme.upper()} should; is it a web page? "
