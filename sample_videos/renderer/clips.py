@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,6 +163,16 @@ def windscreen_at(seed: int, time: float, *, period: float = 1.5) -> Windscreen:
     return Windscreen(drops[old | new])
 
 
+def compact(record: dict[str, Any]) -> str:
+    """Return the truth as short JSON: whole numbers without a fraction, no empty attributes."""
+    for frame in record["frames"]:
+        for entry in frame["objects"]:
+            if not entry.get("attributes", True):
+                del entry["attributes"]
+    text = json.dumps(record, separators=(",", ":"))
+    return re.sub(r"(\d)\.0(?=[,\]}])", r"\1", text)
+
+
 def make_clip(name: str, folder: Path, *, seed: int) -> None:
     """Draw one clip and write NAME.mp4 and NAME.json into a folder."""
     clip = CLIPS[name]
@@ -195,6 +206,6 @@ def make_clip(name: str, folder: Path, *, seed: int) -> None:
         "classes": [c for c in CLASSES if c in used],
         "frames": truth,
     }
-    text = json.dumps(record, separators=(",", ":")).replace(".0,", ",").replace(".0]", "]")
+    text = compact(record)
     (folder / f"{name}.json").write_text(text)
     logger.info("%s: %.2f MB of video, %.2f MB of truth", name, size / 1e6, len(text) / 1e6)
