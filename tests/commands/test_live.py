@@ -125,7 +125,7 @@ def test_a_password_is_never_shown(config: Path) -> None:
         (["rtsp://127.0.0.1:1/x"], "refused the connection to port 1"),
         (["99"], "/dev/video99: there is no such camera"),
         (["csi://0"], "GStreamer"),
-        (["0", "1"], "live sources run one to a command"),
+        (["0", "1", "--show"], "--show is for one source"),
         (["nosuch://x"], "unknown kind of address"),
     ],
 )
