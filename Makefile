@@ -29,6 +29,8 @@ $(VENV)/.runtime: pyproject.toml
 
 $(VENV)/.test: $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,train,render]"
+	# The oracle of the tracking scores; its own needs would bring a second, newer OpenCV over ours.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "trackeval>=1.3,<2"
 	touch $@
 
 clean:

@@ -19,6 +19,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="file to write; a folder for a folder",
     )
     add("--frame-rate", type=float, default=10.0, help="frames per second (default: %(default)s)")
+    add(
+        "--neutral-score",
+        type=float,
+        default=0.96,
+        help="score that speaks neither for nor against an object (default: %(default)s, for PointRCNN)",
+    )
+    add(
+        "--size-slope",
+        type=float,
+        default=2.0,
+        help="how much less a small box's score means (default: %(default)s, for PointRCNN)",
+    )
     add("--offline", action="store_true", help="look ahead: fill gaps, smooth, judge whole tracks")
 
 
@@ -30,6 +42,8 @@ def call(options: argparse.Namespace) -> int:
             options.output,
             frame_rate=options.frame_rate,
             offline=options.offline,
+            neutral_score=options.neutral_score,
+            size_slope=options.size_slope,
         )
     )
     return 0
