@@ -99,7 +99,9 @@ def _run_together(
     jobs: list[Path | str | list[str]], options: argparse.Namespace, out: TextIO
 ) -> int:
     if any(isinstance(job, list) for job in jobs):
-        raise RequestError("pictures do not run beside live sources; give them a command of their own")
+        raise RequestError(
+            "pictures do not run beside live sources; give them a command of their own"
+        )
     streams = open_together([str(job) for job in jobs], options)
     with streams, stopped_by_signals(streams) as stopped:
         status = wait_for(streams, out)
