@@ -22,7 +22,7 @@ LEVELS = (
     ("sources", "sinks"),
     ("runner",),
     ("registry", "config"),
-    ("assemble", "streams", "progress", "doctor", "bench"),
+    ("assemble", "at_rate", "streams", "progress", "doctor", "bench"),
     ("commands",),
     ("cli",),
 )

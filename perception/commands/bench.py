@@ -6,9 +6,11 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+from perception.at_rate import measure_at_rate
 from perception.bench import measure
-from perception.config import DEFAULT, load_config
+from perception.config import DEFAULT, Config, load_config
 from perception.errors import InputError
 
 
@@ -36,6 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how often everything is measured (default: %(default)s)",
     )
     add("--frames", type=int, default=300, help="most frames a round (default: %(default)s)")
+    add(
+        "--at-rate",
+        action="store_true",
+        help="play it once at its own rate, as a camera would: frames dropped, age of results",
+    )
     add("--json", metavar="OUT", help='the figures as JSON; "-" is standard output')
 
 
@@ -48,6 +55,9 @@ def call(options: argparse.Namespace) -> int:
         engine=options.engine, family=options.family, backend=options.backend
     )
 
+    if options.at_rate:
+        return _at_rate(options, config)
+
     def say(what: str) -> None:
         if sys.stderr.isatty():
             print(f"\r{what}\x1b[K", end="", file=sys.stderr, flush=True)
@@ -56,14 +66,25 @@ def call(options: argparse.Namespace) -> int:
         options.source, config, rounds=options.rounds, frames=options.frames, progress=say
     )
     say("")
-    text = json.dumps(result.as_dict(), indent=1)
-    if options.json == "-":
-        print(text)
-        return 0
-    if options.json is not None:
-        try:
-            Path(options.json).write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{options.json}: cannot be written: {error.strerror}") from error
-    print(result.table())
+    _tell(options.json, result.as_dict(), result.table())
     return 0
+
+
+def _at_rate(options: argparse.Namespace, config: Config) -> int:
+    found = measure_at_rate(options.source, config)
+    _tell(options.json, found.as_dict(), str(found))
+    return 0
+
+
+def _tell(wish: str | None, figures: dict[str, Any], table: str) -> None:
+    """The table for people, the figures where they were asked for."""
+    text = json.dumps(figures, indent=1)
+    if wish == "-":
+        print(text)
+        return
+    if wish is not None:
+        try:
+            Path(wish).write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{wish}: cannot be written: {error.strerror}") from error
+    print(table)
