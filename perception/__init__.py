@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from perception.config import Config, load_config
     from perception.pipeline import Pipeline, Stage
     from perception.runner import Ledger, Report, Run, run
+    from perception.sources import LiveOptions
+    from perception.streams import Streams
 
 __version__ = "0.1.0"
 
@@ -66,6 +68,8 @@ _LAZY = {
     "Report": "perception.runner",
     "Run": "perception.runner",
     "run": "perception.runner",
+    "LiveOptions": "perception.sources",
+    "Streams": "perception.streams",
 }
 
 __all__ = [
@@ -81,6 +85,7 @@ __all__ = [
     "Lane",
     "Lanes",
     "Ledger",
+    "LiveOptions",
     "ObjectView",
     "PerceptionError",
     "Pipeline",
@@ -93,6 +98,7 @@ __all__ = [
     "SourceError",
     "Stage",
     "StageError",
+    "Streams",
     "Tracks",
     "load_config",
     "open",
