@@ -131,9 +131,9 @@ def make_lens(weather: Weather, rng: np.random.Generator, width: int) -> Lens:
     warm = rng.normal(0, 0.05)
     return Lens(
         exposure=weather.exposure * float(np.exp(rng.normal(0, 0.20))),
-        contrast=float(rng.normal(1.08, 0.08)),
+        contrast=float(rng.normal(1.14, 0.10)),
         tint=(1 + warm, 1.0 + rng.normal(0, 0.015), 1 - warm),
-        saturation=float(np.clip(rng.normal(0.92, 0.15), 0.4, 1.3)),
+        saturation=float(np.clip(rng.normal(1.02, 0.2), 0.4, 1.5)),
         bloom=0.05 if dark else 0.025,
         vignette=float(rng.uniform(0.05, 0.4)),
         fringe=float(rng.uniform(0, 1.6)),

@@ -64,7 +64,7 @@ def test_boxes_lie_inside_the_picture_and_classes_are_known(
             assert 0 <= y1 < y2 <= truth["height"]
             assert thing["class"] in truth["classes"]
             assert 0 < thing["visibility"] <= 1
-            assert 0 <= thing["truncated"] < 1
+            assert 0 <= thing["truncated"] <= 1
 
 
 def test_an_identity_keeps_its_class_and_moves_smoothly(clip: tuple[Path, dict[str, Any]]) -> None:
