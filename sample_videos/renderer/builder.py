@@ -125,7 +125,9 @@ class Builder:
         identity = actor.identity
         brake = 1.0 if actor.brake[0] <= time < actor.brake[1] else 0.0
         lit = 1.0 if actor.lamps else 0.0
-        state = (lit, lit, brake, (actor.seed % 97) / 97)
+        # From 2 on, the light inside is on: a bus.
+        inside = 2.0 if model.class_name == "bus" and actor.lamps else 0.0
+        state = (lit, lit, brake, (actor.seed % 97) / 97 + inside)
         scene.things[identity] = Thing(model.class_name)
         for index in range(len(model.body)):
             tint = actor.load if index else actor.paint
@@ -186,7 +188,7 @@ class Builder:
         if facing > 0.15 and actor.lamps:
             for place in model.front_lamps:
                 at = matrix @ np.array([*place, 1.0], np.float32)
-                power = strength * (1.2 if model.class_name == "bicycle" else 7.0) * facing**2
+                power = strength * (1.2 if model.class_name == "bicycle" else 5.5) * facing**2
                 radius = 0.95 if night else 0.35
                 if len(model.front_lamps) == 1:
                     radius *= 0.25 if model.class_name == "bicycle" else 0.7

@@ -56,20 +56,30 @@ class Clip:
     bounce: float = 1.0
 
 
+DAYLIGHT = Lens(
+    exposure=0.93,
+    contrast=1.32,
+    saturation=1.18,
+    tint=(1.03, 1.0, 0.96),
+    noise=0.9,
+    fringe=0.7,
+    vignette=0.2,
+    blur=0.45,
+)
 CLIPS: dict[str, Clip] = {
     "day_highway": Clip(
         day_highway,
         ((0, 27.0), (7, 28.0), (12, 27.0)),
         5.75,
         12.0,
-        lens=Lens(exposure=0.78, contrast=1.2, noise=0.9, fringe=0.7, vignette=0.2, blur=0.45),
+        lens=DAYLIGHT,
     ),
     "city_street": Clip(
         city_street,
         CITY_PACE,
         1.7,
         15.0,
-        lens=Lens(exposure=0.82, contrast=1.18, noise=0.9, fringe=0.7, vignette=0.2, blur=0.45),
+        lens=DAYLIGHT,
     ),
     "night_rain": Clip(
         night_rain,

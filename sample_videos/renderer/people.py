@@ -74,24 +74,12 @@ def part_meshes(*, coarse: bool = False) -> dict[str, Mesh]:
     """Return the parts of a body, each drawn once for each person; `coarse` for far away."""
     sides = 5 if coarse else 8
     rings = 4 if coarse else 8
-    torso = lathe(
-        [
-            (0.0, -0.09),
-            (0.168, -0.09),
-            (0.172, 0.0),
-            (0.164, 0.08),
-            (0.142, 0.20),
-            (0.152, 0.34),
-            (0.176, 0.44),
-            (0.172, 0.50),
-            (0.135, 0.55),
-            (0.065, 0.585),
-            (0.05, 0.60),
-            (0.0, 0.60),
-        ],
-        sides=8 if coarse else 12,
-    )
-    torso = torso.rotated("z", 90).scaled((1.12, 1, 0.70)).painted((1, 1, 1), TINTED)
+    # fmt: off
+    torso = lathe([(0.0, -.09), (.146, -.09), (.152, .0), (.146, .08), (.133, .20), (.148, .34),
+                   (.170, .44), (.166, .50), (.128, .55), (.065, .585), (.05, .60), (0.0, .60)],
+                  sides=8 if coarse else 12)
+    # fmt: on
+    torso = torso.rotated("z", 90).scaled((1.04, 1, 0.72)).painted((1, 1, 1), TINTED)
     head = ellipsoid(
         (0.076, 0.115, 0.096), (0, 0.115, 0.015), rings=rings, sides=sides + 2
     ).painted((1, 1, 1), TINTED)

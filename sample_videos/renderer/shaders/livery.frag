@@ -22,6 +22,11 @@ void main() {
     vec3 c = shade(albedo * mix(0.35, 1.0, shut), gloss, mirror, sun, n, v, position);
     // Seats and far windows seen faintly through the glass.
     c += w.g * ground_light * 0.10 * texture(noise, uv.xy * vec2(0.9, 0.4) + state.w).b;
+#ifdef NIGHT
+    float seats = texture(noise, uv.xy * vec2(2.3, 0.9) + state.w).b;
+    if (state.w > 1.5 && local.y > 1.1)
+        c += w.g * vec3(0.20, 0.19, 0.155) * (0.2 + 0.9 * seats) * (abs(local.x) > 1.2 ? 1.0 : 0.25);
+#endif
     vec3 glow = ahead ? vec3(5.5, 5.2, 4.6) * state.x : vec3(1.9, 0.04, 0.02)
         * (state.y * 0.45 + state.z * 1.3);
     c += glow * w.b * w.b;
