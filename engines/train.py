@@ -7,35 +7,30 @@ batches are a function of (seed, step), everything else is in the checkpoint.
 from __future__ import annotations
 
 import argparse
-import csv
+import logging
 import math
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import numpy as np
 import torch
-from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from engines import checkpoint
 from engines.data.augment import Settings
-from engines.data.loader import Loader
-from engines.data.sets import judged_sets, training_samples
+from engines.data.loader import Batch, Loader
+from engines.data.sets import training_samples
 from engines.ema import RunningMean
-from engines.engine import TorchEngine
+from engines.journal import Journal
 from engines.nets.loss import detection_loss
 from engines.nets.road import RoadNet
 from engines.nets.yolox import load_yolox, restore_normalisation
-from engines.pictures import draw_targets
 from engines.recipe import Recipe, load_recipe
-from engines.validate import MIN_SCORE, judge, read, road_card
+from engines.together import join_team
 from perception.errors import ConfigError, PerceptionError, RunError, unknown
-from perception.models.anchor_free import AnchorFree
 
-COLUMNS = ("step", "loss", "classes", "boxes", "cells", "rate", "pictures_per_s")
+log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, help="of torch")
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
     arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     try:
@@ -91,158 +87,136 @@ def train(
         RunError: the loss is not finite; last.pt is the last good state.
         ConfigError: the work folder belongs to another recipe.
     """
+    run = Training(recipe, work, device=device, init=init)
+    journal = Journal(recipe, work, run.step) if run.team.leads else None
     plan = recipe.train
-    torch.manual_seed(recipe.seed)
-    loader = Loader(
-        training_samples(recipe),
-        weights=recipe.data.weights,
-        classes=recipe.classes,
-        batch=plan.batch,
-        sizes=plan.sizes,
-        settings=Settings(**recipe.augment),
-        seed=recipe.seed,
-        cache_side=recipe.data.cache_side,
-    )
-    net = RoadNet(len(recipe.classes))
-    last = work / "last.pt"
-    resumed = checkpoint.load(last) if last.is_file() else None
-    if resumed is None and init:
-        start_from(net, init, recipe.classes, loader)
-    if plan.folded:
-        net.fold()
-    net.to(device, memory_format=torch.channels_last)
-    optimiser = make_optimiser(net, rate=plan.rate, decay=plan.decay, head_rate=plan.head_rate)
-    mean = RunningMean(net, decay=plan.ema)
-    step, best = 0, -1.0
-    if resumed is not None:
-        if resumed["recipe_sha256"] != recipe.sha256:
-            raise ConfigError(
-                f"{last}: was made by another recipe; choose another --work, or --init {last} to "
-                "start from its weights"
-            )
-        net.load_state_dict(resumed["net"])
-        mean.net.load_state_dict(resumed["mean"])
-        optimiser.load_state_dict(resumed["optimiser"])
-        torch.set_rng_state(resumed["torch_rng"])
-        step, best = resumed["step"], resumed["best"]
-    work.mkdir(parents=True, exist_ok=True)
-
-    def state() -> dict[str, Any]:
-        return {
-            "net": net.state_dict(),
-            "mean": mean.net.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "torch_rng": torch.get_rng_state(),
-            "step": step,
-            "best": best,
-            "classes": list(recipe.classes),
-            "folded": net.folded,
-            "name": recipe.name,
-            "recipe_sha256": recipe.sha256,
-        }
-
-    sets = judged_sets(recipe.data.paths)
-    if recipe.validate.pictures:
-        sets = {name: chosen[: recipe.validate.pictures] for name, chosen in sets.items()}
-    frames = {name: [read(truth) for truth in chosen] for name, chosen in sets.items()}
-    writer = SummaryWriter(str(work / "tensorboard"))
-    log = _Log(work / "train.csv", COLUMNS, step)
-    scores = _Log(work / "validation.csv", ("step", "set", "group", "ap50", "ap", "recall"), step)
-    started = mark = time.monotonic()
-    bar = tqdm(total=plan.steps, initial=step, unit="step", disable=not sys.stderr.isatty())
-    accumulate = plan.accumulate
-    batches = loader.batches(step * accumulate, plan.steps * accumulate)
-    net.train()
-    freeze(net, plan.frozen)
-    sums: dict[str, float] = {}
+    started = time.monotonic()
+    batches = run.loader.batches(run.step * plan.accumulate, plan.steps * plan.accumulate)
     try:
-        while step < plan.steps:
-            rate = learning_rate(step, plan.steps, plan.warmup, plan.rate, plan.last)
-            for group in optimiser.param_groups:
-                group["lr"] = rate * group["factor"]
-            optimiser.zero_grad(set_to_none=True)
-            for _ in range(accumulate):
-                pictures, targets, size = next(batches)
-                pictures = pictures.to(device).float().contiguous(
-                    memory_format=torch.channels_last
-                )
-                with torch.autocast(device.type, torch.bfloat16, enabled=plan.bf16):
-                    raw = net(pictures)
-                losses = detection_loss(raw.float(), [t.to(device) for t in targets], size)
-                if not torch.isfinite(losses["total"]):
-                    raise RunError(
-                        f"step {step}: the loss is {losses['total'].item()}; the last good state is "
-                        f"{last}; lower train.rate or look at the data"
-                    )
-                (losses["total"] / accumulate).backward()
-                for name, value in losses.items():
-                    sums[name] = sums.get(name, 0.0) + float(value.detach())
-            norm = torch.nn.utils.clip_grad_norm_(net.parameters(), plan.clip)
-            if not torch.isfinite(norm):
-                raise RunError(
-                    f"step {step}: the gradient is {norm.item()}; the last good state is {last}; "
-                    "lower train.rate"
-                )
-            optimiser.step()
-            mean.update(net, step)
-            step += 1
-            bar.update()
-            if step % 20 == 0 or step == plan.steps:
-                number = (20 if step % 20 == 0 else step % 20) * accumulate
-                now = time.monotonic()
-                row = {
-                    "step": step,
-                    "loss": sums["total"] / number,
-                    "classes": sums["classes"] / number,
-                    "boxes": sums["boxes"] / number,
-                    "cells": sums["cells"] / number / plan.batch,
-                    "rate": rate,
-                    "pictures_per_s": number * plan.batch / (now - mark),
-                }
-                mark, sums = now, {}
-                log.add(row)
-                for name in COLUMNS[1:]:
-                    writer.add_scalar(f"train/{name}", row[name], step)
-                bar.set_postfix(loss=f"{row['loss']:.3f}")
+        while run.step < plan.steps:
+            parts = [next(batches) for _ in range(plan.accumulate)]
+            losses, rate = run.take_step(parts)
             over = minutes is not None and time.monotonic() - started > minutes * 60
-            if step % recipe.validate.every == 0 or step == plan.steps or over:
-                writer.add_image(
-                    "train/pictures", draw_targets(pictures, targets), step, dataformats="HWC"
-                )
-                figures = validate(mean.net, recipe, sets, frames)
-                for name, figure in figures.items():
-                    set_name, group_name = name.split("/")
-                    values = (figure.ap50, figure.ap, figure.recall)
-                    names = ("ap50", "ap", "recall")
-                    scores.add(
-                        {
-                            "step": step,
-                            "set": set_name,
-                            "group": group_name,
-                            **dict(zip(names, values, strict=True)),
-                        }
-                    )
-                    writer.add_scalar(f"ap50/{name}", figure.ap50, step)
-                score = float(np.mean([figure.ap50 for figure in figures.values()]))
-                print(
-                    f"step {step}: mean AP50 {score:.4f}; "
-                    + ", ".join(f"{n} {f.ap50:.3f}" for n, f in figures.items()),
-                    flush=True,
-                )
-                improved = score > best
-                best = max(best, score)
-                checkpoint.save(last, state())
-                if improved:
-                    checkpoint.save(work / "best.pt", state())
-                mark = time.monotonic()
+            over = run.team.agree(over)
+            due = run.step % recipe.validate.every == 0 or run.step == plan.steps or over
+            if journal is not None:
+                journal.note(run.step, losses, rate)
+                if due:
+                    score = journal.judge(run.step, run.mean.net, parts[-1])
+                    run.save(score)
             if over:
-                print(f"stopped after {minutes:g} minutes at step {step}; the same command goes on")
+                log.info("stopped at step %d; the same command goes on", run.step)
                 break
     finally:
         batches.close()
-        bar.close()
-        writer.close()
-    return last
+        if journal is not None:
+            journal.close()
+    return run.last
+
+
+class Training:
+    """Everything that a checkpoint holds, and how one step changes it."""
+
+    def __init__(self, recipe: Recipe, work: Path, *, device: torch.device, init: str) -> None:
+        plan = recipe.train
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.device = recipe, device
+        self.last = work / "last.pt"
+        self.team = join_team(device, plan.batch)
+        self.loader = Loader(
+            training_samples(recipe),
+            weights=recipe.data.weights,
+            classes=recipe.classes,
+            batch=plan.batch,
+            sizes=plan.sizes,
+            settings=Settings(**recipe.augment),
+            seed=recipe.seed,
+            cache_side=recipe.data.cache_side,
+            share=(self.team.rank, self.team.size),
+        )
+        self.net = RoadNet(len(recipe.classes))
+        resumed = checkpoint.load(self.last) if self.last.is_file() else None
+        if resumed is None and init:
+            start_from(self.net, init, recipe.classes, self.loader)
+        if plan.folded:
+            self.net.fold()
+        self.net.to(device, memory_format=torch.channels_last)
+        self.optimiser = make_optimiser(
+            self.net, rate=plan.rate, decay=plan.decay, head_rate=plan.head_rate
+        )
+        self.mean = RunningMean(self.net, decay=plan.ema)
+        self.step, self.best = 0, -1.0
+        if resumed is not None:
+            self._resume(resumed)
+        self.net.train()
+        freeze(self.net, plan.frozen)
+
+    def _resume(self, content: dict[str, Any]) -> None:
+        if content["recipe_sha256"] != self.recipe.sha256:
+            raise ConfigError(
+                f"{self.last}: was made by another recipe; choose another --work, or "
+                f"--init {self.last} to start from its weights"
+            )
+        self.net.load_state_dict(content["net"])
+        self.mean.net.load_state_dict(content["mean"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        torch.set_rng_state(content["torch_rng"])
+        self.step, self.best = content["step"], content["best"]
+
+    def save(self, score: float) -> None:
+        """Write last.pt, and best.pt when `score` is the best so far."""
+        improved = score > self.best
+        self.best = max(self.best, score)
+        content = {
+            "net": self.net.state_dict(),
+            "mean": self.mean.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "torch_rng": torch.get_rng_state(),
+            "step": self.step,
+            "best": self.best,
+            "classes": list(self.recipe.classes),
+            "folded": self.net.folded,
+            "name": self.recipe.name,
+            "recipe_sha256": self.recipe.sha256,
+        }
+        checkpoint.save(self.last, content)
+        if improved:
+            checkpoint.save(self.last.with_name("best.pt"), content)
+
+    def take_step(self, parts: Sequence[Batch]) -> tuple[dict[str, float], float]:
+        """One optimiser step over `parts`; returns the mean losses and the learning rate."""
+        plan = self.recipe.train
+        rate = learning_rate(self.step, plan.steps, plan.warmup, plan.rate, plan.last)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["factor"]
+        self.optimiser.zero_grad(set_to_none=True)
+        sums: dict[str, float] = {}
+        for pictures, targets, size in parts:
+            inputs = pictures.to(self.device).float()
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.bf16):
+                raw = self.net(inputs.contiguous(memory_format=torch.channels_last))
+            targets = [target.to(self.device) for target in targets]
+            losses = detection_loss(raw.float(), targets, size, add_up=self.team.total)
+            (losses["total"] / len(parts)).backward()
+            for name, value in losses.items():
+                share = float(self.team.total(value.detach())) / len(parts)
+                sums[name] = sums.get(name, 0.0) + share
+        if not math.isfinite(sums["total"]):
+            self._give_up(f"the loss is {sums['total']}")
+        self.team.add_gradients(self.net)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.net.parameters(), plan.clip))
+        if not math.isfinite(norm):
+            self._give_up(f"the gradient is {norm}")
+        self.optimiser.step()
+        self.mean.update(self.net, self.step)
+        self.step += 1
+        return sums, rate
+
+    def _give_up(self, why: str) -> NoReturn:
+        raise RunError(
+            f"step {self.step}: {why}; the last good state is {self.last}; "
+            "lower train.rate or look at the data"
+        )
 
 
 def learning_rate(step: int, steps: int, warmup: int, highest: float, last: float) -> float:
@@ -293,34 +267,6 @@ def start_from(net: RoadNet, path: str, classes: Sequence[str], loader: Loader) 
         net.load_state_dict(content["mean"])
     except RuntimeError as error:
         raise ConfigError(f"{path}: is a checkpoint of another net ({error})") from error
-
-
-def validate(net: RoadNet, recipe: Recipe, sets: Any, frames: Any) -> dict[str, Any]:
-    """Figures of `net` on the judged sets."""
-    card = road_card(recipe.classes)
-    engine = TorchEngine(net, card, columns=5 + len(recipe.classes))
-    detector = AnchorFree(engine, card, min_score=MIN_SCORE, pixels=recipe.validate.pixels)
-    return judge(sets, detector, frames)
-
-
-class _Log:
-    """A CSV file that a resumed run goes on with; rows past the resumed step are cut."""
-
-    def __init__(self, path: Path, columns: Sequence[str], step: int) -> None:
-        self.path, self.columns = path, columns
-        rows = []
-        if path.is_file() and step:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-
-    def add(self, row: dict[str, Any]) -> None:
-        short = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, self.columns).writerow(short)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from engines.data import crops
-from engines.data.coco import load_coco
 from engines.data.crops import LIGHTS, NO_SIGN, SIGNS, Crops
 from engines.ema import RunningMean
 from engines.export import RELATIVE, gflops, write_graph
@@ -106,12 +105,11 @@ def load(recipe: ClassifierRecipe) -> tuple[Crops, Crops, tuple[str, ...]]:
         avoid = ["traffic_sign"]
     else:
         classes = LIGHTS
-        samples = [s for s in load_coco(recipe.road, crops.ROAD_CLASSES) if s.split == "train"]
-        train_set = crops.light_crops(samples, side)
+        truths = load_truth(recipe.road)
+        train_set = crops.light_crops([t for t in truths if t.split == "train"], side)
         scenes = [crops.rendered_lights(folder, side) for folder in recipe.rendered]
         train_set = crops.join(train_set, *scenes)
-        truths = [t for t in load_truth(recipe.road) if t.source == "lights_seoul"]
-        judge_set = crops.truth_lights(truths, side)
+        judge_set = crops.light_crops([t for t in truths if t.source == "lights_seoul"], side)
         avoid = ["traffic_light"]
     nothing = [
         crops.background(

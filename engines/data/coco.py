@@ -26,6 +26,9 @@ MIN_VISIBILITY = 0.3
 # A teacher's box that covers more of the picture than LARGE and scores less is background.
 LARGE, SURE_OF_LARGE = 0.03, 0.4
 
+# Sources that box the lit lamp of a traffic light, not its housing: no labels for a detector.
+LAMPS_ONLY = ("lights_korea",)
+
 F32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
@@ -117,7 +120,12 @@ def load_coco(
     for entry in images:
         where = f"images, id {entry.get('id')}"
         file_name = _value(entry, "file_name", path, where)
+        given = entry.get("source", source or path.parent.name)
         mine = [item for item in boxes.get(entry["id"], []) if meaning(item[1])]
+        labelled = entry.get("labelled", list(names.values()))
+        if given in LAMPS_ONLY:
+            mine = [item for item in mine if meaning(item[1]) != ("traffic_light",)]
+            labelled = [name for name in labelled if meaning(name) != ("traffic_light",)]
         xywh = np.array([box for box, _, _ in mine], np.float32).reshape(-1, 4)
         xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
         allowed = np.zeros((len(mine), len(classes)), bool)
@@ -125,12 +133,11 @@ def load_coco(
             for our in meaning(label):
                 allowed[row, list(classes).index(our)] = True
         hidden = np.array([item[2] for item in mine], bool)
-        labelled = entry.get("labelled", list(names.values()))
         samples.append(
             Sample(
                 path=path.parent / file_name,
                 size=(_value(entry, "width", path, where), _value(entry, "height", path, where)),
-                source=entry.get("source", source or path.parent.name),
+                source=given,
                 group=str(entry.get("group", file_name)),
                 split=entry.get("split", "train"),
                 xyxy=xyxy[~hidden],

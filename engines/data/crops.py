@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engines.data.coco import Sample, load_coco
+from engines.data.coco import load_coco
 from perception.errors import InputError
 from perception.evaluation.detection import Truth
 from perception.geometry import iou
@@ -76,18 +76,6 @@ def sign_crops(path: str | Path, side: int) -> tuple[Crops, Crops]:
     return _stack(parts[0], side), _stack(parts[1], side)
 
 
-def light_crops(samples: Sequence[Sample], side: int) -> Crops:
-    """Crops of the lights of pictures whose labels say their state."""
-    found = []
-    for sample in samples:
-        states = [(b, s.removeprefix("tl_")) for b, s in zip(sample.xyxy, sample.labels, strict=True)]
-        states = [(box, state) for box, state in states if state in LIGHTS]
-        if states:
-            image = sample.read()
-            found += [(crop(image, box, side), LIGHTS.index(state)) for box, state in states]
-    return _stack(found, side)
-
-
 def rendered_lights(folder: str | Path, side: int, *, least: float = 6.0) -> Crops:
     """Crops of the lights of rendered scenes, at least `least` pixels high, by their `light` attribute."""
     path = Path(folder) / "annotations.json"
@@ -111,17 +99,22 @@ def rendered_lights(folder: str | Path, side: int, *, least: float = 6.0) -> Cro
     return _stack(found, side)
 
 
-def truth_lights(truths: Sequence[Truth], side: int) -> Crops:
-    """As `light_crops`, of pictures that judge."""
+def light_crops(truths: Sequence[Truth], side: int) -> Crops:
+    """Crops of the lights of pictures whose labels say their state."""
     found = []
     for truth in truths:
+        states = [
+            (box, label.removeprefix("tl_"))
+            for box, label in zip(truth.xyxy, truth.labels, strict=True)
+            if label.removeprefix("tl_") in LIGHTS
+        ]
+        if not states:
+            continue
         image = cv2.imread(str(truth.path), cv2.IMREAD_COLOR)
         if image is None:
             raise InputError(f"{truth.path}: the picture cannot be read")
-        for box, label in zip(truth.xyxy, truth.labels, strict=True):
-            state = label.removeprefix("tl_")
-            if state in LIGHTS:
-                found.append((crop(np.asarray(image, np.uint8), box, side), LIGHTS.index(state)))
+        picture = np.asarray(image, np.uint8)
+        found += [(crop(picture, box, side), LIGHTS.index(state)) for box, state in states]
     return _stack(found, side)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -14,6 +14,9 @@ from engines.data.augment import U8, Settings, make_picture
 from engines.data.coco import Sample
 from engines.nets.loss import Target
 from perception.errors import ConfigError, unknown
+
+# Pictures (B, 3, H, W) uint8, their targets, (width, height).
+Batch = tuple[Tensor, list[Target], tuple[int, int]]
 
 # Mirrored text is no text, and a mirrored sign is another sign.
 ONE_SIDED = ("traffic_sign", "plate")
@@ -27,6 +30,7 @@ class Loader:
         weights: by source: how often, relative to the others. Within a source all are equal.
         sizes: (width, height), one is drawn per step.
         cache_side: longest side of pictures kept in memory.
+        share: (number, of): this process makes every `of`-th picture of each batch.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Loader:
         settings: Settings,
         seed: int,
         cache_side: int = 960,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         have = sorted({sample.source for sample in samples})
         for name in weights:
@@ -54,7 +59,8 @@ class Loader:
         chance = np.array([weights[s.source] / counts[s.source] for s in self.samples])
         self._cumulative = np.cumsum(chance / chance.sum())
         self._one_sided = tuple(c for c, name in enumerate(classes) if name in ONE_SIDED)
-        self._batch, self._sizes, self._settings = batch, list(sizes), settings
+        self._slots = range(share[0], batch, share[1])
+        self._sizes, self._settings = list(sizes), settings
         self._seed, self._cache_side = seed, cache_side
         self._cache: dict[int, U8] = {}
 
@@ -73,12 +79,12 @@ class Loader:
             self._cache[number] = image
         return self.samples[number], image
 
-    def batch(self, number: int) -> tuple[Tensor, list[Target], tuple[int, int]]:
-        """Pictures (B, 3, H, W) uint8, their targets and (width, height) of batch `number`."""
+    def batch(self, number: int) -> Batch:
+        """This process's share of batch `number`."""
         size_rng = np.random.default_rng((self._seed, number))
         size = self._sizes[int(size_rng.integers(len(self._sizes)))]
         images, targets = [], []
-        for slot in range(self._batch):
+        for slot in self._slots:
             rng = np.random.default_rng((self._seed, number, slot + 1))
             image, target = make_picture(
                 self._draw, rng, size, self._settings, one_sided=self._one_sided
@@ -88,9 +94,7 @@ class Loader:
         stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
         return stacked, targets, size
 
-    def batches(
-        self, first: int, last: int
-    ) -> Iterator[tuple[Tensor, list[Target], tuple[int, int]]]:
+    def batches(self, first: int, last: int) -> Generator[Batch, None, None]:
         """Batches first..last-1, the next one made while the present one is in use."""
         with ThreadPoolExecutor(1, thread_name_prefix="loader") as pool:
             waiting = pool.submit(self.batch, first)

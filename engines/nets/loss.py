@@ -11,6 +11,7 @@ Boxes: 1 - GIoU (Rezatofighi et al., arXiv:1902.09630).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,13 +55,20 @@ def log_score(raw: Tensor) -> Tensor:
     return functional.logsigmoid(raw[..., 4:5]) + functional.logsigmoid(raw[..., 5:])
 
 
-def detection_loss(raw: Tensor, targets: list[Target], size: tuple[int, int]) -> dict[str, Tensor]:
+def detection_loss(
+    raw: Tensor,
+    targets: list[Target],
+    size: tuple[int, int],
+    *,
+    add_up: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, Tensor]:
     """Losses of a batch.
 
     Args:
         raw: (B, A, 5 + C) float32.
         targets: one per picture.
         size: (width, height) of the input.
+        add_up: sums what there is to learn over the processes that share the batch.
 
     Returns:
         "total" to differentiate, and its parts "classes" and "boxes" and the number of "cells" that
@@ -93,6 +101,8 @@ def detection_loss(raw: Tensor, targets: list[Target], size: tuple[int, int]) ->
             generalized_box_iou_loss(boxes[row, cells], target.xyxy[found.labels]) * quality
         )
         total = total + quality.sum()
+    if add_up is not None:
+        total = add_up(total)
     total = total.clamp(min=1.0)
     log_not = torch.log(-torch.expm1(log_p.clamp(max=-1e-6)))
     classes = -(weight * (goal * log_p + (1 - goal) * log_not)).sum() / total

@@ -67,11 +67,11 @@ def test_a_killed_run_goes_on_exactly(
     whole = training.train(recipe, tmp_path / "whole", device=CPU)
     real, calls = training.detection_loss, []
 
-    def dies_in_step_three(*arguments: object) -> object:
+    def dies_in_step_three(*arguments: object, **options: object) -> object:
         calls.append(1)
         if len(calls) > 2 * 2 + 1:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(training, "detection_loss", dies_in_step_three)
     with pytest.raises(KeyboardInterrupt):
@@ -98,7 +98,7 @@ def test_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
     last = training.train(recipe, tmp_path / "work", device=CPU, minutes=0)
     before = weights(last)
 
-    def broken(raw: torch.Tensor, *_: object) -> dict[str, torch.Tensor]:
+    def broken(raw: torch.Tensor, *_: object, **__: object) -> dict[str, torch.Tensor]:
         return {"total": raw.sum() * float("nan")}
 
     monkeypatch.setattr(training, "detection_loss", broken)
