@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from engines.clips import MIN_HEIGHT, main, read_truth  # noqa: E402
-from perception.errors import InputError  # noqa: E402
+from engines.clips import MIN_HEIGHT, main, read_truth
+from perception.errors import InputError
 
 
 def test_hidden_objects_are_kept_but_too_low_to_be_asked_for(tmp_path: Path) -> None:
