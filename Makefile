@@ -7,6 +7,7 @@ CLIP ?= sample_videos/day_highway.mp4
 .PHONY: demo test check bench clean
 
 demo: $(VENV)/.runtime
+	@mkdir -p out
 	$(BIN)/perception run $(CLIP) -o out/demo_overlay.mp4 --jsonl out/demo_record.jsonl
 	@echo "The overlay is out/demo_overlay.mp4, the record is out/demo_record.jsonl"
 
