@@ -24,7 +24,7 @@ from perception.geometry import iou
 MIN_VISIBILITY = 0.3
 
 # A teacher's box that covers more of the picture than LARGE and scores less is background.
-LARGE, SURE_OF_LARGE = 0.03, 0.4
+LARGE, SURE_OF_LARGE = 0.03, 0.45
 
 # Sources that box the lit lamp of a traffic light, not its housing: no labels for a detector.
 LAMPS_ONLY = ("lights_korea",)
@@ -232,12 +232,12 @@ def _doubtful(box: F32, score: float, size: tuple[int, int]) -> bool:
     """Whether a teacher's box is background rather than an object not seen surely.
 
     A small object may get a low score, a large one does not: it is a wall or the road. What fills the
-    lower edge is the bonnet of the car that carries the camera.
+    lower edge from side to side is the road, or the bonnet of the car that carries the camera.
     """
     width, height = size
     x1, y1, x2, y2 = (float(value) for value in box)
     share = (x2 - x1) * (y2 - y1) / (width * height)
-    bonnet = y2 > 0.96 * height and x2 - x1 > 0.45 * width
+    bonnet = y2 > 0.96 * height and x2 - x1 > 0.8 * width
     return bonnet or (share > LARGE and score < SURE_OF_LARGE)
 
 
