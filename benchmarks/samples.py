@@ -71,18 +71,18 @@ def score_clip(clip: Path, truth: dict[str, Any], config: str) -> Score:
             matched = dict(
                 match(np.array([row.xyxy for row in found]).reshape(-1, 4), found, true_boxes)
             )
-            score.truth += sum(counts)
-            score.object_seconds += sum(counts) / truth["fps"]
+            score.truth += int(sum(counts))
+            score.object_seconds += float(sum(counts)) / truth["fps"]
             for i, row in enumerate(found):
                 tall = row.xyxy[3] - row.xyxy[1] >= MIN_HEIGHT
-                score.detections += tall
+                score.detections += int(tall)
                 if i not in matched:
-                    score.false += tall
+                    score.false += int(tall)
                     continue
-                score.found += counts[matched[i]]
+                score.found += int(counts[matched[i]])
                 if row.track_id is not None:
                     identity = objects[matched[i]]["id"]
-                    score.switches += last_track.get(identity, row.track_id) != row.track_id
+                    score.switches += int(last_track.get(identity, row.track_id) != row.track_id)
                     last_track[identity] = row.track_id
     return score
 
