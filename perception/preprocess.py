@@ -15,6 +15,15 @@ from perception.colour import planes_to_bgr_resized
 from perception.types import F32, U8, Frame
 
 
+def one_thread_per_picture() -> None:
+    """Keep OpenCV from spreading small pictures over its own threads, for the whole process.
+
+    Decoder, network and encoder keep the cores busy; OpenCV's threads only wait beside them, spinning. For
+    commands, which own their process; a library does not decide this for its caller.
+    """
+    cv2.setNumThreads(1)
+
+
 @dataclass(frozen=True, slots=True)
 class Mapping:
     """Where source pixels lie in the network's input: ``input = source * scale + offset``."""

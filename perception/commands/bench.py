@@ -12,6 +12,7 @@ from perception.at_rate import measure_at_rate
 from perception.bench import measure
 from perception.config import DEFAULT, Config, load_config
 from perception.errors import InputError
+from perception.preprocess import one_thread_per_picture
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace) -> int:
     """Measure and print."""
+    one_thread_per_picture()
     for name in ("rounds", "frames"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name} must be at least 1, but is {getattr(options, name)}")

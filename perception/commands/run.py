@@ -19,6 +19,7 @@ from perception.commands.live import configure_live, live_options
 from perception.commands.together import open_together, wait_for
 from perception.config import DEFAULT
 from perception.errors import InputError, PerceptionError, RequestError
+from perception.preprocess import one_thread_per_picture
 from perception.progress import Progress, clock
 from perception.runner import Report, Run
 from perception.sources import is_live
@@ -74,6 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace) -> int:
     """Run every source in turn; the worst exit status wins."""
+    one_thread_per_picture()
     jobs = _jobs(options.source)
     several = len(jobs) > 1
     # With the record on standard output, everything said to people goes to standard error.
