@@ -65,7 +65,9 @@ def folded(path: str, classes: Sequence[str]) -> RoadNet:
         return net
     content = checkpoint.load(path)
     if content["classes"] != list(classes):
-        raise ConfigError(f"{path}: has classes {content['classes']}, but the other {list(classes)}")
+        raise ConfigError(
+            f"{path}: has classes {content['classes']}, but the other {list(classes)}"
+        )
     if content["folded"]:
         net.fold()
     net.load_state_dict(content["mean"])

@@ -42,7 +42,9 @@ def load(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a checkpoint of this project")
     wanted, found = head[len(MAGIC) :].decode(), hashlib.sha256(payload).hexdigest()
     if wanted != found:
-        raise InputError(f"{path}: damaged: its content has sha256 {found}, but should have {wanted}")
+        raise InputError(
+            f"{path}: damaged: its content has sha256 {found}, but should have {wanted}"
+        )
     content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     assert isinstance(content, dict)
     return content

@@ -43,9 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         engine = open_engine(arguments.engine, threads=2)
         assert engine.card is not None
         for pixels in arguments.pixels:
-            detector = AnchorFree(
-                engine, engine.card, min_score=arguments.min_score, pixels=pixels
-            )
+            detector = AnchorFree(engine, engine.card, min_score=arguments.min_score, pixels=pixels)
             for clip in arguments.clips:
                 truths, found = run(Path(clip), detector, arguments.every)
                 point = {"min_score": arguments.min_score, "min_height": MIN_HEIGHT}

@@ -80,9 +80,7 @@ class Journal:
         self._writer.add_image("train/pictures", sheet, step, dataformats="HWC")
         card = road_card(self.recipe.classes)
         engine = TorchEngine(net, card, columns=5 + len(self.recipe.classes))
-        detector = AnchorFree(
-            engine, card, min_score=MIN_SCORE, pixels=self.recipe.validate.pixels
-        )
+        detector = AnchorFree(engine, card, min_score=MIN_SCORE, pixels=self.recipe.validate.pixels)
         figures = judge(self._sets, detector, self._frames)
         for name, figure in figures.items():
             set_name, group = name.split("/")

@@ -260,7 +260,9 @@ def start_from(net: RoadNet, path: str, classes: Sequence[str], loader: Loader) 
         return
     content = checkpoint.load(path)
     if content["classes"] != list(classes):
-        raise ConfigError(f"{path}: has classes {content['classes']}, but the recipe {list(classes)}")
+        raise ConfigError(
+            f"{path}: has classes {content['classes']}, but the recipe {list(classes)}"
+        )
     if content["folded"]:
         net.fold()
     try:

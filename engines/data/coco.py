@@ -221,7 +221,9 @@ def add_teacher_labels(
                 allowed=np.concatenate([sample.allowed, _rows(extra, len(classes))]),
                 known=known,
                 ignore=np.concatenate([sample.ignore, _boxes(regions)]),
-                ignore_classes=np.concatenate([sample.ignore_classes, _rows(regions, len(classes))]),
+                ignore_classes=np.concatenate(
+                    [sample.ignore_classes, _rows(regions, len(classes))]
+                ),
                 labels=(*sample.labels, *(f"teacher:{classes[c]}" for _, c in extra)),
             )
         )

@@ -17,9 +17,7 @@ def training_samples(recipe: Recipe) -> list[Sample]:
     samples = []
     for path in recipe.data.paths:
         samples += load_coco(path, recipe.classes)
-    samples = [
-        s for s in samples if s.split == "train" and trainable(s.source, s.group, s.path)
-    ]
+    samples = [s for s in samples if s.split == "train" and trainable(s.source, s.group, s.path)]
     teacher = recipe.teacher
     if teacher.labels:
         path = Path(teacher.labels)

@@ -52,9 +52,7 @@ def assign(
     centre = (corners + 0.5) * strides[:, None]
     offset = centre[None] - (truth[:, None, :2] + truth[:, None, 2:]) / 2
     near = (offset.abs() < CENTRE_RADIUS * strides[None, :, None]).all(-1)
-    inside = (
-        (centre[None] > truth[:, None, :2]) & (centre[None] < truth[:, None, 2:])
-    ).all(-1)
+    inside = ((centre[None] > truth[:, None, :2]) & (centre[None] < truth[:, None, 2:])).all(-1)
     # Candidates: cells inside or near any box. Those both inside and near their box come first.
     candidates = (near | inside).any(0).nonzero().squeeze(1)
     preferred = (near & inside)[:, candidates]

@@ -89,9 +89,7 @@ class CrossStage(nn.Module):
         hidden = channels_out // 2
         self.main = ConvUnit(channels_in, hidden, 1)
         self.side = ConvUnit(channels_in, hidden, 1)
-        self.blocks = nn.Sequential(
-            *[Bottleneck(hidden, shortcut=shortcut) for _ in range(depth)]
-        )
+        self.blocks = nn.Sequential(*[Bottleneck(hidden, shortcut=shortcut) for _ in range(depth)])
         self.join = ConvUnit(2 * hidden, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:

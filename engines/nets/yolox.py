@@ -44,7 +44,9 @@ def folded_layers(path: str | Path) -> list[tuple[np.ndarray, np.ndarray]]:
             if node.op_type == "Conv"
         ]
     except (KeyError, IndexError) as error:
-        raise EngineError(f"{path}: a convolution has no stored weight and bias ({error})") from error
+        raise EngineError(
+            f"{path}: a convolution has no stored weight and bias ({error})"
+        ) from error
 
 
 def running_order(net: RoadNet) -> list[nn.Conv2d]:

@@ -93,9 +93,7 @@ def test_open_kind_takes_the_likelier_class() -> None:
     sure_of_first = 16 * 5 + 5
     probability[sure_of_first, 0] = 0.95
     predicted[:] = torch.tensor([30.0, 30.0, 60.0, 60.0])
-    closed = assign(
-        predicted, probability, truth, torch.tensor([[False, True]]), CORNERS, STRIDES
-    )
+    closed = assign(predicted, probability, truth, torch.tensor([[False, True]]), CORNERS, STRIDES)
     either = assign(predicted, probability, truth, torch.tensor([[True, True]]), CORNERS, STRIDES)
     assert sure_of_first in either.cells.tolist()
     assert sure_of_first not in closed.cells.tolist() or len(closed.cells) > 1

@@ -15,9 +15,7 @@ from engines.data.loader import Loader  # noqa: E402
 from perception.errors import ConfigError  # noqa: E402
 from perception.types import ROAD_CLASSES  # noqa: E402
 
-CLEAN = {
-    name: 0.0 for name in ("light", "night", "rain", "blur", "noise", "compression", "coarse")
-}
+CLEAN = {name: 0.0 for name in ("light", "night", "rain", "blur", "noise", "compression", "coarse")}
 STILL = {**CLEAN, "aspect": 0.05, "stay_squeezed": 0.0}
 CLASSES = len(ROAD_CLASSES)
 

@@ -14,7 +14,9 @@ from engines.average import average, main  # noqa: E402
 from engines.nets.road import RoadNet  # noqa: E402
 
 
-def write(path: Path, seed: int, *, folded: bool, classes: tuple[str, ...] = ("car", "plate")) -> str:
+def write(
+    path: Path, seed: int, *, folded: bool, classes: tuple[str, ...] = ("car", "plate")
+) -> str:
     torch.manual_seed(seed)
     net = RoadNet(len(classes), folded=folded)
     content = {"classes": list(classes), "name": "x", "recipe_sha256": "", "step": 1}

@@ -48,7 +48,9 @@ def test_tracks_are_never_split(tmp_path: Path) -> None:
     [("00/00000_99.jpg", "cannot be decoded"), ("00/picture.jpg", r"must be CC/TTTTT_FF\.jpg")],
 )
 def test_a_broken_entry_is_named(tmp_path: Path, extra: str, message: str) -> None:
-    with pytest.raises(InputError, match=rf"a\.zip: {extra.replace('.', chr(92) + '.')}: .*{message}"):
+    with pytest.raises(
+        InputError, match=rf"a\.zip: {extra.replace('.', chr(92) + '.')}: .*{message}"
+    ):
         crops.sign_crops(archive(tmp_path / "a.zip", extra=extra), 16)
 
 

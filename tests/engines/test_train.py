@@ -102,7 +102,9 @@ def test_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
         return {"total": raw.sum() * float("nan")}
 
     monkeypatch.setattr(training, "detection_loss", broken)
-    with pytest.raises(RunError, match=r"step 1: the loss is nan; the last good state is .*last\.pt"):
+    with pytest.raises(
+        RunError, match=r"step 1: the loss is nan; the last good state is .*last\.pt"
+    ):
         training.train(recipe, tmp_path / "work", device=CPU)
     assert same(before, weights(last))
 
@@ -192,9 +194,7 @@ def test_damaged_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
         ("nonsense", "must be table.key=value"),
     ],
 )
-def test_recipes_with_mistakes_are_refused(
-    recipe_file: Path, change: str, message: str
-) -> None:
+def test_recipes_with_mistakes_are_refused(recipe_file: Path, change: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_recipe(recipe_file, [change])
 

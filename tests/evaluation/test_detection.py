@@ -50,9 +50,7 @@ def test_perfect_detections_score_one() -> None:
 
 def test_a_false_alarm_above_the_hit_halves_the_precision() -> None:
     pytest.importorskip("faster_coco_eval")
-    figures = evaluate(
-        [truth({BOX: "car"})], [found((OTHER, "car", 0.9), (BOX, "car", 0.5))]
-    )
+    figures = evaluate([truth({BOX: "car"})], [found((OTHER, "car", 0.9), (BOX, "car", 0.5))])
     assert figures["car"].ap50 == pytest.approx(0.5)
     assert figures["car"].recall == pytest.approx(1.0)
 
