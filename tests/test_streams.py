@@ -96,7 +96,7 @@ def test_a_camera_that_is_not_there_yet_is_tried_again() -> None:
         until(lambda: isinstance(stream.failure, InputError))
         assert stream.run is None
         camera = TcpSender([transport_stream()], silent_after=0, port=port)
-        until(lambda: stream.run is not None and stream.run.counts()["inferred"] > 10)
+        until(lambda: stream.run is not None and stream.run.counts()["decoded"] > 10)
         assert stream.failure is None
     camera.close()
 
