@@ -131,7 +131,8 @@ def fit(recipe: ClassifierRecipe, train_set: Crops, classes: int) -> CropNet:
     Classes are drawn with the square root of their frequency, so that rare ones are seen.
     """
     torch.manual_seed(recipe.seed)
-    net = CropNet(classes, width=recipe.width)
+    places = recipe.side if recipe.kind == "signs" else None
+    net = CropNet(classes, width=recipe.width, side=places)
     mean = RunningMean(net, decay=0.998)
     optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=0.01)
     counts = np.bincount(train_set.labels, minlength=classes)
@@ -174,8 +175,8 @@ def spoil(image: npt.NDArray[np.uint8], rng: np.random.Generator, *, flip: bool)
     if flip and rng.random() < 0.4:
         image = np.rot90(image, int(rng.choice([1, 3])))
     image = np.ascontiguousarray(image)
-    if rng.random() < 0.25:
-        small = int(rng.integers(10, side))
+    if rng.random() < 0.2:
+        small = int(rng.integers(side // 3, side))
         image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
         image = cv2.resize(image, (side, side))
     gain = np.exp(rng.normal(0, 0.3)) * rng.uniform(0.92, 1.08, 3)

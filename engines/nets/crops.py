@@ -9,14 +9,16 @@ from torch import Tensor, nn
 class CropNet(nn.Module):
     """Pictures (B, 3, S, S), normalised as the card says -> logits (B, classes).
 
-    Plain 3x3 convolutions with batch normalisation and ReLU, three halvings, a mean over the rest.
+    Plain 3x3 convolutions with batch normalisation and ReLU, three halvings, then a mean or a dense layer.
 
     Args:
         classes: number of classes.
         width: channels of the first layer.
+        side: of the input, for a head that knows where things are (signs differ by small shapes in
+            fixed places); None for a mean over all places.
     """
 
-    def __init__(self, classes: int, *, width: int = 16) -> None:
+    def __init__(self, classes: int, *, width: int = 16, side: int | None = None) -> None:
         super().__init__()
         channels = [3, width, 2 * width, 4 * width, 4 * width, 6 * width]
         strides = [1, 2, 2, 1, 2]
@@ -29,10 +31,19 @@ class CropNet(nn.Module):
             ]
         self.features = nn.Sequential(*layers)
         self.drop = nn.Dropout(0.2)
-        self.classes = nn.Linear(channels[-1], classes)
+        self.places: nn.Module | None = None
+        if side is not None:
+            cells = (-(-side // 8)) ** 2
+            self.places = nn.Sequential(
+                nn.Flatten(), nn.Linear(channels[-1] * cells, 8 * width), nn.ReLU(inplace=True)
+            )
+        last = channels[-1] if side is None else 8 * width
+        self.classes = nn.Linear(last, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classes(self.drop(self.features(x).mean((2, 3))))
+        x = self.features(x)
+        x = x.mean((2, 3)) if self.places is None else self.places(x)
+        return self.classes(self.drop(x))
 
 
 @torch.no_grad()
