@@ -394,8 +394,9 @@ class Run:
             ledger.written = ledger.inferred
         self.report.damage = list(self.source.damage)
         self.report.wall_s = monotonic() - self._start
+        figures = self.report.as_dict()
         for sink in self.sinks:
-            self._attempt(partial(sink.finish, self.report.as_dict()))
+            self._attempt(partial(sink.finish, figures))
             self._attempt(sink.close)
         self.report.wall_s = monotonic() - self._start
         self._attempt(self.pipeline.close)

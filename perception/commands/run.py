@@ -21,7 +21,7 @@ from perception.config import DEFAULT
 from perception.errors import InputError, PerceptionError, RequestError
 from perception.preprocess import one_thread_per_picture
 from perception.progress import Progress, clock
-from perception.runner import Report, Run
+from perception.runner import Report, Run, quantiles_ms
 from perception.sources import is_live
 from perception.streams import Streams
 
@@ -268,6 +268,7 @@ def summary(run: Run, *, output: str | None, jsonl: str | None) -> str:
 
 
 def _speed(report: Report) -> str:
-    stages = report.as_dict()["stages_ms"]
-    each = ", ".join(f"{name} {values['p50']:.1f}" for name, values in stages.items())
+    each = ", ".join(
+        f"{name} {quantiles_ms(values)['p50']:.1f}" for name, values in report.stages.items()
+    )
     return f"  {report.fps:.1f} frames/s in {report.wall_s:.1f} s; median ms per frame: {each or 'none'}"
