@@ -1,143 +1,50 @@
-"""Measure the committed engines beside the reference: `python -m engines.evaluate`.
+"""Measure the committed engines beside their references: `python -m engines.evaluate [road ...]`.
 
-Every engine runs as the product runs it (ONNX Runtime, the product's preprocessing and decoding) on the
-same pictures; times are of the engine alone, one thread, the median over runs on one 16:9 picture.
+Each engine's figures come from its file in `engines/figures`; `--all` prints every one.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import importlib
+import pkgutil
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
-import numpy as np
-
-from engines.data.sets import judged_sets
-from engines.validate import MIN_SCORE, judge
-from perception.backends import Engine, open_engine
+from engines import figures
 from perception.errors import PerceptionError
-from perception.evaluation.detection import Figures, table
-from perception.geometry import nms
-from perception.models.anchor_free import AnchorFree, yolox_card
-from perception.types import Detections, Frame
 
-FAST, FINE = 147_456, 245_760  # pixels of the network's input
-ROAD = Path(__file__).parent / "weights" / "road.onnx"
-CROP = 0.6  # side of a crop, of the picture's longer side
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An engine at one setting; `runs` is how often it runs per picture."""
-
-    name: str
-    engine: Engine
-    detect: Callable[[Frame], Detections]
-    size: tuple[int, int]
-    runs: int = 1
+NAMES = tuple(sorted(item.name for item in pkgutil.iter_modules(figures.__path__)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engines.evaluate", description=__doc__)
-    parser.add_argument("--data", nargs="+", default=["../shared/data/road"])
-    parser.add_argument("--engine", default=str(ROAD), help="the road engine")
-    parser.add_argument("--reference", default="../shared/weights/yolox_nano.onnx")
-    parser.add_argument("--pixels", type=int, nargs="+", default=[FAST, FINE])
-    parser.add_argument("--no-reference", action="store_true")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--all", action="store_true", help="every engine")
+    parser.add_argument("--threads", type=int, default=1, help="of each engine")
+    road = parser.add_argument_group("road", "another road engine than the committed one")
+    road.add_argument("--engine", help="its ONNX file")
+    road.add_argument("--data", nargs="+", help="folders with annotations.json")
+    road.add_argument("--pixels", type=int, nargs="+", help="of its input, one setting each")
+    road.add_argument("--no-reference", action="store_true")
     arguments = parser.parse_args(argv)
+    for name in arguments.names:
+        if name not in NAMES:
+            parser.error(f"no engine {name!r}; there are figures of {', '.join(NAMES)}")
+    chosen = NAMES if arguments.all else arguments.names or ("road",)
+    given = {key: getattr(arguments, key) for key in ("engine", "data", "pixels")}
+    options = {key: value for key, value in given.items() if value is not None}
+    if arguments.no_reference:
+        options["reference"] = None
     try:
-        rows, costs = {}, {}
-        sets = judged_sets(tuple(arguments.data))
-        for candidate in candidates(arguments):
-            rows[candidate.name] = judge(sets, candidate.detect)
-            costs[candidate.name] = milliseconds(candidate)
+        for name in chosen:
+            module = importlib.import_module(f"engines.figures.{name}")
+            text = module.report(threads=arguments.threads, **options if name == "road" else {})
+            print(f"## {name}\n\n{text}\n", flush=True)
     except PerceptionError as error:
         print(f"engines.evaluate: {error}", file=sys.stderr)
         return 2
-    print(report(rows, costs))
     return 0
-
-
-def candidates(arguments: argparse.Namespace) -> list[Candidate]:
-    """The road engine at each setting, then the reference alone and with two crops."""
-    found = []
-    road = open_engine(arguments.engine, threads=arguments.threads)
-    assert road.card is not None
-    for pixels in arguments.pixels:
-        detector = AnchorFree(road, road.card, min_score=MIN_SCORE, pixels=pixels)
-        size = detector.input_size((1280, 720))
-        found.append(Candidate(f"road {size[0]}x{size[1]}", road, detector, size))
-    if not arguments.no_reference:
-        reference = open_engine(arguments.reference, threads=arguments.threads)
-        whole = AnchorFree(reference, yolox_card(reference), min_score=MIN_SCORE)
-        found.append(Candidate("yolox_nano 416x416", reference, renamed(whole), (416, 416)))
-        crops = Crops(renamed(whole))
-        found.append(Candidate("yolox_nano whole + 2 crops", reference, crops, (416, 416), runs=3))
-    return found
-
-
-def renamed(detect: Callable[[Frame], Detections]) -> Callable[[Frame], Detections]:
-    """COCO's stop sign counts as a traffic sign."""
-
-    def run(frame: Frame) -> Detections:
-        found = detect(frame)
-        names = tuple("traffic_sign" if n == "stop_sign" else n for n in found.classes)
-        return Detections(found.xyxy, found.score, found.class_id, names)
-
-    return run
-
-
-class Crops:
-    """A detector on the whole picture and on two overlapping crops, left and right of the middle."""
-
-    def __init__(self, detect: Callable[[Frame], Detections]) -> None:
-        self.detect = detect
-
-    def __call__(self, frame: Frame) -> Detections:
-        width, height = frame.size
-        side = CROP * max(width, height)
-        wide, high = min(width, round(side)), min(height, round(side))
-        top = (height - high) // 2
-        whole = self.detect(frame)
-        parts = [whole]
-        for left in (0, width - wide):
-            image = np.ascontiguousarray(frame.image[top : top + high, left : left + wide])
-            found = self.detect(Frame(image))
-            shift = np.array([left, top, left, top], np.float32)
-            parts.append(Detections(found.xyxy + shift, found.score, found.class_id, found.classes))
-        xyxy = np.concatenate([part.xyxy for part in parts])
-        score = np.concatenate([part.score for part in parts])
-        kind = np.concatenate([part.class_id for part in parts])
-        keep = nms(xyxy, score, max_iou=0.45)
-        return Detections(xyxy[keep], score[keep], kind[keep], whole.classes)
-
-
-def milliseconds(candidate: Candidate, *, runs: int = 40) -> float:
-    """Median time of the engine per picture."""
-    width, height = candidate.size
-    spec = candidate.engine.inputs[0]
-    tensor = np.full((1, 3, height, width), 114, np.float32)
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        candidate.engine.infer({spec.name: tensor})
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e3 * candidate.runs
-
-
-def report(rows: dict[str, dict[str, Figures]], costs: dict[str, float]) -> str:
-    """Markdown: AP50 of every group, AP of every group, milliseconds."""
-    lines = ["AP50", "", table(rows), "", "AP (IoU 0.50 to 0.95)", "", table(rows, figure="ap"), ""]
-    counts = next(iter(rows.values()))
-    judged = ", ".join(f"{n} {f.objects} in {f.pictures} pictures" for n, f in counts.items())
-    lines += [f"Objects judged: {judged}.", ""]
-    lines += [f"- {name}: {cost:.1f} ms per picture" for name, cost in costs.items()]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
