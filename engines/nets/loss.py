@@ -11,15 +11,16 @@ Boxes: 1 - GIoU (Rezatofighi et al., arXiv:1902.09630).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import generalized_box_iou_loss
 
-from engines.nets.assign import assign
+from engines.nets.assign import assign_batch
 from engines.nets.road import boxes_of, grid
 
 ALPHA = 0.75
@@ -50,6 +51,43 @@ class Target:
         return Target(*[part.to(device) for part in parts])
 
 
+@dataclass(frozen=True)
+class Packed:
+    """The targets of a batch of B pictures, padded to the longest.
+
+    Attributes:
+        xyxy: (B, M, 4), allowed: (B, M, C) bool, real: (B, M) bool, False for padding.
+        known: (B, C) bool.
+        ignore: (B, K, 4), ignore_classes: (B, K, C) bool, False for padding.
+    """
+
+    xyxy: Tensor
+    allowed: Tensor
+    real: Tensor
+    known: Tensor
+    ignore: Tensor
+    ignore_classes: Tensor
+
+    def to(self, device: torch.device | str) -> Packed:
+        return Packed(*[getattr(self, item.name).to(device) for item in fields(self)])
+
+
+def pack(targets: Sequence[Target]) -> Packed:
+    """Stack targets: few large tensors reach a GPU sooner than many small ones."""
+
+    def padded(parts: list[Tensor]) -> Tensor:
+        return pad_sequence(parts, batch_first=True)
+
+    return Packed(
+        xyxy=padded([target.xyxy for target in targets]),
+        allowed=padded([target.allowed for target in targets]),
+        real=padded([torch.ones_like(target.xyxy[:, 0], dtype=torch.bool) for target in targets]),
+        known=torch.stack([target.known for target in targets]),
+        ignore=padded([target.ignore for target in targets]),
+        ignore_classes=padded([target.ignore_classes for target in targets]),
+    )
+
+
 def log_score(raw: Tensor) -> Tensor:
     """Logarithm of p (..., C) of raw predictions (..., 5 + C)."""
     return functional.logsigmoid(raw[..., 4:5]) + functional.logsigmoid(raw[..., 5:])
@@ -57,7 +95,7 @@ def log_score(raw: Tensor) -> Tensor:
 
 def detection_loss(
     raw: Tensor,
-    targets: list[Target],
+    targets: Sequence[Target],
     size: tuple[int, int],
     *,
     add_up: Callable[[Tensor], Tensor] | None = None,
@@ -75,55 +113,45 @@ def detection_loss(
         learn a box.
     """
     corners, strides = grid(*size, device=raw.device)
+    batch = pack(targets).to(raw.device)
     boxes = boxes_of(raw, corners, strides)
     log_p = log_score(raw)
     probability = log_p.detach().exp()
     goal = torch.zeros_like(probability)
-    weight = ALPHA * probability.pow(GAMMA)
-    box_losses, total = [], raw.new_zeros(())
-    centre = (corners + 0.5) * strides[:, None]
-    for row, target in enumerate(targets):
-        weight[row] *= _trusted(target, centre)
-        found = assign(
-            boxes[row].detach(), probability[row], target.xyxy, target.allowed, corners, strides
-        )
-        if len(found.cells) == 0:
-            continue
-        cells, quality = found.cells, found.iou.clamp(min=MIN_TARGET)
-        allowed = target.allowed[found.labels]
-        scores = probability[row, cells].masked_fill(~allowed, -1.0)
-        best = scores.argmax(-1)
-        # Of several classes that a label leaves open, the likeliest learns; the others are left alone.
-        weight[row, cells] = weight[row, cells].masked_fill(allowed, 0.0)
-        weight[row, cells, best] = quality
-        goal[row, cells, best] = quality
-        box_losses.append(
-            generalized_box_iou_loss(boxes[row, cells], target.xyxy[found.labels]) * quality
-        )
-        total = total + quality.sum()
+    weight = ALPHA * probability.pow(GAMMA) * _trusted(batch, (corners + 0.5) * strides[:, None])
+    found = assign_batch(
+        boxes.detach(), probability, batch.xyxy, batch.allowed, batch.real, corners, strides
+    )
+    rows, cells, quality = found.pictures, found.cells, found.iou.clamp(min=MIN_TARGET)
+    allowed = batch.allowed[rows, found.labels]
+    best = probability[rows, cells].masked_fill(~allowed, -1.0).argmax(-1)
+    # Of several classes that a label leaves open, the likeliest learns; the others are left alone.
+    weight[rows, cells] = weight[rows, cells].masked_fill(allowed, 0.0)
+    weight[rows, cells, best] = quality
+    goal[rows, cells, best] = quality
+    truth = batch.xyxy[rows, found.labels]
+    box_loss = (generalized_box_iou_loss(boxes[rows, cells], truth) * quality).sum()
+    total = quality.sum()
     if add_up is not None:
         total = add_up(total)
     total = total.clamp(min=1.0)
     log_not = torch.log(-torch.expm1(log_p.clamp(max=-1e-6)))
     classes = -(weight * (goal * log_p + (1 - goal) * log_not)).sum() / total
-    box = torch.cat(box_losses).sum() / total if box_losses else raw.sum() * 0
-    cells = sum(len(item) for item in box_losses)
+    # Without any box to learn, the sum is 0 and still belongs to the graph.
+    box = (box_loss + raw.sum() * 0) / total
     return {
         "total": classes + BOX_WEIGHT * box,
         "classes": classes.detach(),
         "boxes": box.detach(),
-        "cells": torch.tensor(float(cells)),
+        "cells": torch.tensor(float(len(cells))),
     }
 
 
-def _trusted(target: Target, centre: Tensor) -> Tensor:
-    """(A, C) 1.0 where the absence of a label means absence of the object, else 0.0."""
-    trusted = target.known.float()[None].repeat(len(centre), 1)
-    if len(target.ignore):
-        inside = (
-            (centre[:, None] > target.ignore[None, :, :2])
-            & (centre[:, None] < target.ignore[None, :, 2:])
-        ).all(-1)
-        unknown = (inside[:, :, None] & target.ignore_classes[None]).any(1)
-        trusted = trusted * ~unknown
-    return trusted
+def _trusted(batch: Packed, centre: Tensor) -> Tensor:
+    """(B, A, C) 1.0 where the absence of a label means absence of the object, else 0.0."""
+    inside = (
+        (centre[:, None] > batch.ignore[:, None, :, :2])
+        & (centre[:, None] < batch.ignore[:, None, :, 2:])
+    ).all(-1)
+    unknown = inside.float() @ batch.ignore_classes.float()
+    return batch.known.float()[:, None] * (unknown == 0)

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")
 
-from engines.nets.assign import assign  # noqa: E402
+from engines.nets.assign import assign, assign_batch  # noqa: E402
 from engines.nets.road import grid  # noqa: E402
 
 CORNERS, STRIDES = grid(128, 128)
@@ -97,3 +97,29 @@ def test_open_kind_takes_the_likelier_class() -> None:
     either = assign(predicted, probability, truth, torch.tensor([[True, True]]), CORNERS, STRIDES)
     assert sure_of_first in either.cells.tolist()
     assert sure_of_first not in closed.cells.tolist() or len(closed.cells) > 1
+
+
+def test_a_batch_is_its_pictures_one_by_one() -> None:
+    generator = torch.Generator().manual_seed(3)
+    predicted = torch.rand(3, CELLS, 4, generator=generator) * 60
+    predicted[..., 2:] += predicted[..., :2] + 4
+    probability = torch.rand(3, CELLS, 2, generator=generator)
+    truth = torch.rand(3, 5, 4, generator=generator) * 60
+    truth[..., 2:] += truth[..., :2] + 6
+    allowed = torch.rand(3, 5, 2, generator=generator) > 0.3
+    counts = (5, 0, 2)
+    real = torch.arange(5)[None] < torch.tensor(counts)[:, None]
+    found = assign_batch(predicted, probability, truth, allowed, real, CORNERS, STRIDES)
+    for number, count in enumerate(counts):
+        alone = assign(
+            predicted[number],
+            probability[number],
+            truth[number, :count],
+            allowed[number, :count],
+            CORNERS,
+            STRIDES,
+        )
+        mine = found.pictures == number
+        assert torch.equal(found.cells[mine], alone.cells)
+        assert torch.equal(found.labels[mine], alone.labels)
+        torch.testing.assert_close(found.iou[mine], alone.iou)

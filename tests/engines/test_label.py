@@ -15,7 +15,8 @@ from perception.types import ROAD_CLASSES
 
 
 def test_teacher_sees_a_labelled_bus_where_it_is(shared: Path) -> None:
-    teacher = label.Teacher(shared / "weights" / "yolox_nano.onnx", pixels=[147_456])
+    views = label.teacher_views(shared / "weights" / "yolox_nano.onnx", [147_456, -147_456])
+    teacher = label.Labeller(views)
     samples = load_coco(shared / "data" / "road", ROAD_CLASSES)
     sample = next(s for s in samples if s.source == "highway" and s.labels == ("bus",))
     seen = [item for item in teacher(sample) if item["class"] == "bus" and item["score"] > 0.5]
@@ -32,7 +33,7 @@ def test_command_writes_labels_of_training_pictures(
 ) -> None:
     output = tmp_path / "labels.json"
     teacher = str(shared / "weights" / "yolox_nano.onnx")
-    command = [str(rectangles), "-o", str(output), "--teacher", teacher, "--pixels", "6144"]
+    command = [str(rectangles), "-o", str(output), "--teacher", teacher, "--views", "6144"]
     assert label.main(command) == 0
     assert len(json.loads(output.read_text())) == 12
 
@@ -41,3 +42,21 @@ def test_missing_data_is_one_sentence(shared: Path, capsys: pytest.CaptureFixtur
     teacher = str(shared / "weights" / "yolox_nano.onnx")
     assert label.main(["nowhere", "-o", "x.json", "--teacher", teacher]) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_road_engine_of_ours_is_a_second_teacher(shared: Path) -> None:
+    committed = Path(label.__file__).parent / "weights" / "road.onnx"
+    samples = load_coco(shared / "data" / "road", ROAD_CLASSES)
+    sample = next(s for s in samples if s.source == "gtsdb")
+    both = label.teacher_views(shared / "weights" / "yolox_nano.onnx", [147_456])
+    both += label.student_views(committed, [250_000])
+    assert "traffic_sign" in {item["class"] for item in label.Labeller(both)(sample, 1.7)}
+
+
+def test_unknown_source_lists_the_known(
+    shared: Path, rectangles: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    teacher = str(shared / "weights" / "yolox_nano.onnx")
+    command = [str(rectangles), "-o", str(tmp_path / "x.json"), "--teacher", teacher]
+    assert label.main([*command, "--sources", "moon"]) == 2
+    assert "there are" in capsys.readouterr().err
