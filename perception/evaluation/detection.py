@@ -1,8 +1,8 @@
 """Average precision of detections against labelled boxes.
 
-The COCO measure (Lin et al., arXiv:1405.0312; 101 recall points, greedy matching by score), computed by
-faster-coco-eval. Pictures of different sources label different classes: a group of classes is judged
-only in the pictures that label it wholly, so an object nobody labelled is never called a false alarm.
+The COCO measure (`perception.evaluation.average_precision`). Pictures of different sources label different
+classes: a group of classes is judged only in the pictures that label it wholly, so an object nobody
+labelled is never called a false alarm.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from perception.errors import InputError, RequestError
+from perception.evaluation.average_precision import THRESHOLDS, Matched, match
 from perception.geometry import iou
 from perception.types import F32, Detections
-
-MAX_DETECTIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +174,16 @@ def evaluate(
         )
     figures = {}
     for group in groups:
-        pairs = [(t, d) for t, d in zip(truths, detections, strict=True) if group.counts(t)]
-        objects = sum(label in group.labels for truth, _ in pairs for label in truth.labels)
-        if objects:
-            figures[group.name] = _figures(pairs, group, objects)
+        result = matched(truths, detections, group)
+        if result.wanted:
+            each = [result.average_precision(row) for row in range(len(THRESHOLDS))]
+            figures[group.name] = Figures(
+                ap=float(np.mean(each)),
+                ap50=each[0],
+                recall=float(result.recall()[-1]) if len(result.score) else 0.0,
+                objects=result.wanted,
+                pictures=sum(group.counts(truth) for truth in truths),
+            )
     return figures
 
 
@@ -247,52 +252,12 @@ def _best(overlap: F32, free: Any, min_iou: float) -> int | None:
     return int(candidates.argmax())
 
 
-def _figures(pairs: Sequence[tuple[Truth, Detections]], group: Group, objects: int) -> Figures:
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError as error:
-        raise RequestError(
-            "measuring average precision needs faster-coco-eval: pip install faster-coco-eval"
-        ) from error
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    results: list[dict[str, Any]] = []
-    for number, (truth, found) in enumerate(pairs, 1):
-        images.append({"id": number, "width": truth.size[0], "height": truth.size[1]})
-        for box in truth.xyxy[_rows(truth.labels, group.labels)]:
-            entry = _entry(number, box)
-            annotations.append({**entry, "id": len(annotations) + 1, "iscrowd": 0})
-        mine = np.array([name in group.classes for name in found.classes], bool)[found.class_id]
-        for box, score in zip(found.xyxy[mine], found.score[mine], strict=True):
-            results.append({**_entry(number, box), "score": float(score)})
-    if not results:
-        return Figures(0.0, 0.0, 0.0, objects, len(pairs))
-    categories = [{"id": 1, "name": group.name}]
-    truth_set = COCO({"images": images, "annotations": annotations, "categories": categories})
-    judge = COCOeval_faster(
-        truth_set, truth_set.loadRes(results), iouType="bbox", print_function=lambda *_: None
-    )
-    judge.params.maxDets = [1, 10, MAX_DETECTIONS]
-    judge.evaluate()
-    judge.accumulate()
-    # precision: (IoU thresholds, recall points, classes, areas, max detections); -1 where undefined.
-    precision = np.asarray(judge.eval["precision"])[:, :, 0, 0, -1]
-    recall = np.asarray(judge.eval["recall"])[0, 0, 0, -1]
-    return Figures(
-        ap=float(precision.mean()),
-        ap50=float(precision[0].mean()),
-        recall=float(recall),
-        objects=objects,
-        pictures=len(pairs),
-    )
-
-
-def _entry(picture: int, box: F32) -> dict[str, Any]:
-    x1, y1, x2, y2 = (float(value) for value in box)
-    width, height = x2 - x1, y2 - y1
-    return {
-        "image_id": picture,
-        "category_id": 1,
-        "bbox": [x1, y1, width, height],
-        "area": width * height,
-    }
+def matched(truths: Sequence[Truth], detections: Sequence[Detections], group: Group) -> Matched:
+    """Every detection of the group in the pictures that label it, matched with their boxes."""
+    pictures = []
+    for truth, found in zip(truths, detections, strict=True):
+        if group.counts(truth):
+            mine = np.array([name in group.classes for name in found.classes], bool)[found.class_id]
+            boxes = truth.xyxy[_rows(truth.labels, group.labels)]
+            pictures.append((boxes, found.xyxy[mine], found.score[mine]))
+    return match(pictures)

@@ -12,7 +12,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
-pytest.importorskip("faster_coco_eval")
 
 from engines import checkpoint  # noqa: E402
 from engines.together import Team, join_team  # noqa: E402

@@ -9,7 +9,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
-pytest.importorskip("faster_coco_eval")
 
 import engines.train as training  # noqa: E402
 from engines import checkpoint  # noqa: E402

@@ -40,7 +40,6 @@ def found(*rows: tuple[tuple[float, ...], str, float]) -> Detections:
 
 
 def test_perfect_detections_score_one() -> None:
-    pytest.importorskip("faster_coco_eval")
     figures = evaluate([truth({BOX: "car"})], [found((BOX, "car", 0.9))])
     assert figures["car"].ap50 == pytest.approx(1.0)
     assert figures["car"].ap == pytest.approx(1.0)
@@ -49,14 +48,12 @@ def test_perfect_detections_score_one() -> None:
 
 
 def test_a_false_alarm_above_the_hit_halves_the_precision() -> None:
-    pytest.importorskip("faster_coco_eval")
     figures = evaluate([truth({BOX: "car"})], [found((OTHER, "car", 0.9), (BOX, "car", 0.5))])
     assert figures["car"].ap50 == pytest.approx(0.5)
     assert figures["car"].recall == pytest.approx(1.0)
 
 
 def test_a_box_shifted_to_iou_of_two_thirds_counts_below_that_threshold_only() -> None:
-    pytest.importorskip("faster_coco_eval")
     shifted = (18.0, 10.0, 58.0, 40.0)  # overlap 32 of 48 columns: IoU 2/3
     figures = evaluate([truth({BOX: "car"})], [found((shifted, "car", 0.9))])
     # Thresholds 0.50, 0.55, 0.60, 0.65 of ten.
@@ -64,14 +61,12 @@ def test_a_box_shifted_to_iou_of_two_thirds_counts_below_that_threshold_only() -
 
 
 def test_a_truck_called_a_car_is_a_vehicle_but_no_truck() -> None:
-    pytest.importorskip("faster_coco_eval")
     figures = evaluate([truth({BOX: "truck"})], [found((BOX, "car", 0.9))])
     assert figures["vehicle"].ap50 == pytest.approx(1.0)
     assert figures["truck"].ap50 == 0.0
 
 
 def test_merged_vehicle_label_judges_vehicles_but_not_cars() -> None:
-    pytest.importorskip("faster_coco_eval")
     picture = truth({BOX: "vehicle"}, ("vehicle", "bus", "traffic_light"))
     figures = evaluate([picture], [found((BOX, "truck", 0.9))])
     assert figures["vehicle"].ap50 == pytest.approx(1.0)
@@ -79,7 +74,6 @@ def test_merged_vehicle_label_judges_vehicles_but_not_cars() -> None:
 
 
 def test_detections_of_an_unlabelled_class_are_no_false_alarms() -> None:
-    pytest.importorskip("faster_coco_eval")
     labelled = truth({BOX: "person"}, ("person",))
     unlabelled = truth({OTHER: "car"}, ("car", "truck", "bus"))
     figures = evaluate(
@@ -91,7 +85,6 @@ def test_detections_of_an_unlabelled_class_are_no_false_alarms() -> None:
 
 
 def test_a_light_of_any_colour_is_a_traffic_light() -> None:
-    pytest.importorskip("faster_coco_eval")
     picture = truth({BOX: "tl_red"}, ("tl_red", "tl_green", "tl_yellow"))
     figures = evaluate([picture], [found((BOX, "traffic_light", 0.9))])
     assert figures["traffic_light"].ap50 == pytest.approx(1.0)
@@ -122,7 +115,6 @@ def test_working_point_ignores_small_objects_and_what_lies_on_them() -> None:
 
 
 def test_table_has_a_line_per_engine_and_a_dash_for_what_was_not_judged() -> None:
-    pytest.importorskip("faster_coco_eval")
     one = evaluate([truth({BOX: "car"})], [found((BOX, "car", 0.9))])
     two = evaluate([truth({BOX: "bus"})], [found((BOX, "bus", 0.9))])
     text = table({"one": one, "two": two})
