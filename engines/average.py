@@ -52,7 +52,7 @@ def average(first: str, second: str, *, share: float) -> dict[str, Any]:
                 mixed = one.state_dict()[name].clone()
                 mixed[known] = mean[name][known]
                 mean[name] = mixed
-    kept = {key: content[key] for key in ("classes", "name", "recipe_sha256", "step")}
+    kept = {key: content[key] for key in ("classes", "name", "recipe", "recipe_sha256", "step")}
     return {**kept, "folded": True, "mean": mean, "best": -1.0}
 
 

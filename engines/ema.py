@@ -25,8 +25,11 @@ class RunningMean:
         """Move towards `net`, more slowly as `step` grows."""
         decay = self.decay * (1 - math.exp(-(step + 1) / RAMP))
         present = net.state_dict()
+        ours, theirs = [], []
         for name, value in self.net.state_dict().items():
             if value.dtype.is_floating_point:
-                value.lerp_(present[name].detach(), 1 - decay)
+                ours.append(value)
+                theirs.append(present[name].detach())
             else:
                 value.copy_(present[name])
+        torch._foreach_lerp_(ours, theirs, 1 - decay)

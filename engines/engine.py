@@ -15,16 +15,24 @@ from perception.card import EngineCard
 
 
 class TorchEngine:
-    """See `perception.backends.Engine`."""
+    """See `perception.backends.Engine`.
+
+    Args:
+        net: returns one tensor, or as many as there are outputs.
+        card: of the engine it will be.
+        outputs: shapes by name, -1 for what varies.
+    """
 
     backend = "torch"
 
-    def __init__(self, net: torch.nn.Module, card: EngineCard, *, columns: int) -> None:
+    def __init__(
+        self, net: torch.nn.Module, card: EngineCard, outputs: Mapping[str, tuple[int, ...]]
+    ) -> None:
         self.net = net
         self.card: EngineCard | None = card
         self.path = Path(f"{card.name} (in training)")
         self.device = next(net.parameters()).device
-        self._columns = columns
+        self._outputs = dict(outputs)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -32,7 +40,9 @@ class TorchEngine:
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        return (TensorSpec("predictions", np.dtype(np.float32), (-1, -1, self._columns)),)
+        return tuple(
+            TensorSpec(name, np.dtype(np.float32), shape) for name, shape in self._outputs.items()
+        )
 
     @torch.no_grad()
     def infer(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -40,9 +50,13 @@ class TorchEngine:
         self.net.eval()
         pictures = torch.from_numpy(feeds["images"]).to(self.device)
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        raw = self.net(pictures).float().cpu().numpy()
+        raw = self.net(pictures)
         self.net.train(training)
-        return {"predictions": raw}
+        tensors = [raw] if isinstance(raw, torch.Tensor) else raw
+        return {
+            name: tensor.float().cpu().numpy()
+            for name, tensor in zip(self._outputs, tensors, strict=True)
+        }
 
     def close(self) -> None:
         pass

@@ -11,21 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from engines.data.loader import Batch
-from engines.data.sets import judged_sets
-from engines.engine import TorchEngine
-from engines.nets.road import RoadNet
-from engines.pictures import draw_targets
 from engines.recipe import Recipe
-from engines.validate import MIN_SCORE, judge, read, road_card
-from perception.models.anchor_free import AnchorFree
 
 EVERY = 20  # steps per line of train.csv
-LOSSES = ("loss", "classes", "boxes", "cells", "rate", "pictures_per_s")
-FIGURES = ("ap50", "ap", "recall")
+SHOWN = 12  # figures in the log's line
 log = logging.getLogger(__name__)
 
 
@@ -33,16 +26,12 @@ class Journal:
     """Logs of one run in its work folder; a resumed run goes on in the same files."""
 
     def __init__(self, recipe: Recipe, work: Path, step: int) -> None:
-        self.recipe = recipe
-        sets = judged_sets(recipe.data.paths)
-        if recipe.validate.pictures:
-            sets = {name: chosen[: recipe.validate.pictures] for name, chosen in sets.items()}
-        self._sets = sets
-        self._frames = {name: [read(truth) for truth in chosen] for name, chosen in sets.items()}
+        self.recipe, self.work = recipe, work
         work.mkdir(parents=True, exist_ok=True)
+        self._start = step
         self._writer = SummaryWriter(str(work / "tensorboard"))
-        self._losses = Table(work / "train.csv", ("step", *LOSSES), step)
-        self._figures = Table(work / "validation.csv", ("step", "set", "group", *FIGURES), step)
+        self._losses: Table | None = None
+        self._figures = Table(work / "validation.csv", ("step", "figure", "value"), step)
         self._bar = tqdm(
             total=recipe.train.steps, initial=step, unit="step", disable=not sys.stderr.isatty()
         )
@@ -59,39 +48,30 @@ class Journal:
         if step % EVERY and step != plan.steps:
             return
         now = time.monotonic()
-        pictures = plan.batch * plan.accumulate
-        row = {
-            "loss": self._sums["total"] / self._steps,
-            "classes": self._sums["classes"] / self._steps,
-            "boxes": self._sums["boxes"] / self._steps,
-            "cells": self._sums["cells"] / self._steps / pictures,
-            "rate": rate,
-            "pictures_per_s": self._steps * pictures / (now - self._since),
-        }
+        row = {name: value / self._steps for name, value in self._sums.items()}
+        row = {"loss": row.pop("total"), **row, "rate": rate}
+        row["pictures_per_s"] = self._steps * plan.batch * plan.accumulate / (now - self._since)
+        if self._losses is None:
+            self._losses = Table(self.work / "train.csv", ("step", *row), self._start)
         self._losses.add({"step": step, **row})
         for name, value in row.items():
             self._writer.add_scalar(f"train/{name}", value, step)
         self._bar.set_postfix(loss=f"{row['loss']:.3f}")
         self._sums, self._steps, self._since = {}, 0, now
 
-    def judge(self, step: int, net: RoadNet, batch: Batch) -> float:
-        """Judge `net` and note its figures; returns their mean AP50."""
-        sheet = draw_targets(batch[0], batch[1])
-        self._writer.add_image("train/pictures", sheet, step, dataformats="HWC")
-        card = road_card(self.recipe.classes)
-        engine = TorchEngine(net, card, columns=5 + len(self.recipe.classes))
-        detector = AnchorFree(engine, card, min_score=MIN_SCORE, pixels=self.recipe.validate.pixels)
-        figures = judge(self._sets, detector, self._frames)
-        for name, figure in figures.items():
-            set_name, group = name.split("/")
-            values = {key: getattr(figure, key) for key in FIGURES}
-            self._figures.add({"step": step, "set": set_name, "group": group, **values})
-            self._writer.add_scalar(f"ap50/{name}", figure.ap50, step)
-        score = float(np.mean([figure.ap50 for figure in figures.values()]))
-        each = ", ".join(f"{name} {figure.ap50:.3f}" for name, figure in figures.items())
-        log.info("step %d: mean AP50 %.4f; %s", step, score, each)
+    def judged(self, step: int, score: float, figures: Mapping[str, float]) -> None:
+        """Note what validation found."""
+        for name, value in figures.items():
+            self._figures.add({"step": step, "figure": name, "value": value})
+            self._writer.add_scalar(f"figures/{name}", value, step)
+        self._writer.add_scalar("figures/score", score, step)
+        each = ", ".join(f"{name} {value:.3f}" for name, value in list(figures.items())[:SHOWN])
+        log.info("step %d: score %.4f; %s", step, score, each)
         self._since = time.monotonic()
-        return score
+
+    def show(self, step: int, sheet: npt.NDArray[np.uint8]) -> None:
+        """Keep an RGB picture of a batch."""
+        self._writer.add_image("train/pictures", sheet, step, dataformats="HWC")
 
     def close(self) -> None:
         self._bar.close()

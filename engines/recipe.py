@@ -29,12 +29,14 @@ class Data:
         rendered: a folder that `sample_videos/render.py --train` made; "" for none.
         weights: how often a source is drawn, relative to the others; sources not named are not used.
         cache_side: pictures are kept in memory with at most this longest side.
+        workers: processes that make batches; 0 for a thread of the training process.
     """
 
-    paths: tuple[str, ...]
-    weights: dict[str, float]
+    paths: tuple[str, ...] = ()
+    weights: dict[str, float] = field(default_factory=dict)
     rendered: str = ""
     cache_side: int = 960
+    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,17 +111,24 @@ class Validate:
 
 @dataclass(frozen=True)
 class Recipe:
-    """See the fields' classes. `augment` is read by `engines.data.augment.Settings`."""
+    """See the fields' classes.
+
+    `family` is a module of `engines.families`, which also reads `net`; `augment` is read by
+    `engines.data.augment.Settings` or by the family. `content` is the TOML file as it was read.
+    """
 
     name: str
     data: Data
     train: Train
+    family: str = "road"
     teacher: Teacher = field(default_factory=Teacher)
     validate: Validate = field(default_factory=Validate)
     augment: dict[str, Any] = field(default_factory=dict)
+    net: dict[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ROAD_CLASSES
     seed: int = 0
     sha256: str = ""
+    content: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -129,13 +138,22 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         InputError: no such file.
         ConfigError: not TOML, an unknown or a missing key, a value of the wrong type.
     """
-    content = _read(path, overrides)
+    return parse_recipe(_read(path, overrides), str(path))
+
+
+def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
+    """The recipe of a TOML file's content, as a checkpoint holds it; `where` names it in errors.
+
+    Raises:
+        ConfigError: an unknown or a missing key, a value of the wrong type.
+    """
     tables = {"data": Data, "train": Train, "teacher": Teacher, "validate": Validate}
     values = {
-        key: _build(tables[key], value, f"{path}: [{key}]") if key in tables else value
+        key: _build(tables[key], value, f"{where}: [{key}]") if key in tables else value
         for key, value in content.items()
     }
-    recipe: Recipe = _build(Recipe, {**values, "sha256": _digest(content)}, str(path))
+    made = {"sha256": _digest(content), "content": content}
+    recipe: Recipe = _build(Recipe, {**values, **made}, where)
     return recipe
 
 

@@ -1,7 +1,8 @@
 """Train an engine: `python -m engines.train engines/recipes/road.toml --work runs/road`.
 
 Killed and started again with the same recipe and work folder, it goes on where it was, bit for bit:
-batches are a function of (seed, step), everything else is in the checkpoint.
+batches are a function of (seed, step), everything else is in the checkpoint. What is trained is the
+business of the recipe's family (`engines.families`).
 """
 
 from __future__ import annotations
@@ -16,16 +17,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from torch import Tensor, nn
 
 from engines import checkpoint
-from engines.data.augment import Settings
-from engines.data.loader import Batch, Loader
-from engines.data.sets import training_samples
+from engines.data.feed import Feed, moved
 from engines.ema import RunningMean
+from engines.families import find_family
 from engines.journal import Journal
-from engines.nets.loss import detection_loss
-from engines.nets.road import RoadNet
-from engines.nets.yolox import load_yolox, restore_normalisation
 from engines.recipe import Recipe, load_recipe
 from engines.together import join_team
 from perception.errors import ConfigError, PerceptionError, RunError, unknown
@@ -38,9 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("recipe", help="TOML file")
     parser.add_argument("--work", required=True, help="folder of checkpoints and logs")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--init", help="start from this checkpoint instead of the recipe's")
+    parser.add_argument("--init", help="start from this checkpoint or engine, not the recipe's")
     parser.add_argument("--minutes", type=float, help="stop then; the same command goes on")
     parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--workers", type=int, help="processes that make batches")
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -48,12 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         torch.set_num_threads(arguments.threads)
     try:
         recipe = load_recipe(arguments.recipe, arguments.set)
+        device = choose_device(arguments.device)
+        if device.type == "cuda":
+            # Few input sizes, each many times: the search for the fastest kernels pays.
+            torch.backends.cudnn.benchmark = True
         train(
             recipe,
             Path(arguments.work),
-            device=choose_device(arguments.device),
+            device=device,
             init=arguments.init or recipe.train.init,
             minutes=arguments.minutes,
+            workers=recipe.data.workers if arguments.workers is None else arguments.workers,
         )
     except PerceptionError as error:
         print(f"engines.train: {error}", file=sys.stderr)
@@ -77,8 +81,12 @@ def train(
     device: torch.device,
     init: str = "",
     minutes: float | None = None,
+    workers: int = 0,
 ) -> Path:
     """Train until the recipe's steps are done or the time is up.
+
+    Args:
+        workers: processes that make batches; 0 for a thread.
 
     Returns:
         The checkpoint to go on from (or to export), `work`/last.pt.
@@ -87,28 +95,35 @@ def train(
         RunError: the loss is not finite; last.pt is the last good state.
         ConfigError: the work folder belongs to another recipe.
     """
-    run = Training(recipe, work, device=device, init=init)
-    journal = Journal(recipe, work, run.step) if run.team.leads else None
-    plan = recipe.train
     started = time.monotonic()
-    batches = run.loader.batches(run.step * plan.accumulate, plan.steps * plan.accumulate)
+    run = Training(recipe, work, device=device, init=init, workers=workers)
+    plan = recipe.train
+    journal = None
     try:
+        if run.team.leads:
+            journal = Journal(recipe, work, run.step)
+        batches = iter(run.feed)
         while run.step < plan.steps:
             parts = [next(batches) for _ in range(plan.accumulate)]
-            losses, rate = run.take_step(parts)
+            run.take_step(parts)
             over = minutes is not None and time.monotonic() - started > minutes * 60
             over = run.team.agree(over)
             due = run.step % recipe.validate.every == 0 or run.step == plan.steps or over
-            if journal is not None:
-                journal.note(run.step, losses, rate)
-                if due:
-                    score = journal.judge(run.step, run.mean.net, parts[-1])
-                    run.save(score)
+            # The device is left to work on one step while the next is prepared.
+            for step, losses, rate in run.numbers(keep=0 if due else 1):
+                if journal is not None:
+                    journal.note(step, losses, rate)
+            if due and journal is not None:
+                score, figures = run.family.judge(recipe, run.mean.net)
+                journal.judged(run.step, score, figures)
+                if hasattr(run.family, "sheet"):
+                    journal.show(run.step, run.family.sheet(parts[-1]))
+                run.save(score)
             if over:
                 log.info("stopped at step %d; the same command goes on", run.step)
                 break
     finally:
-        batches.close()
+        run.feed.close()
         if journal is not None:
             journal.close()
     return run.last
@@ -117,51 +132,64 @@ def train(
 class Training:
     """Everything that a checkpoint holds, and how one step changes it."""
 
-    def __init__(self, recipe: Recipe, work: Path, *, device: torch.device, init: str) -> None:
+    def __init__(
+        self, recipe: Recipe, work: Path, *, device: torch.device, init: str, workers: int = 0
+    ) -> None:
         plan = recipe.train
         torch.manual_seed(recipe.seed)
         self.recipe, self.device = recipe, device
+        self.family = find_family(recipe.family)
         self.last = work / "last.pt"
         self.team = join_team(device, plan.batch)
-        self.loader = Loader(
-            training_samples(recipe),
-            weights=recipe.data.weights,
-            classes=recipe.classes,
-            batch=plan.batch,
-            sizes=plan.sizes,
-            settings=Settings(**recipe.augment),
-            seed=recipe.seed,
-            cache_side=recipe.data.cache_side,
-            share=(self.team.rank, self.team.size),
-        )
-        self.net = RoadNet(len(recipe.classes))
         resumed = checkpoint.load(self.last) if self.last.is_file() else None
-        if resumed is None and init:
-            start_from(self.net, init, recipe.classes, self.loader)
-        if plan.folded:
-            self.net.fold()
-        self.net.to(device, memory_format=torch.channels_last)
-        self.optimiser = make_optimiser(
-            self.net, rate=plan.rate, decay=plan.decay, head_rate=plan.head_rate
-        )
-        self.mean = RunningMean(self.net, decay=plan.ema)
-        self.step, self.best = 0, -1.0
-        if resumed is not None:
-            self._resume(resumed)
-        self.net.train()
-        freeze(self.net, plan.frozen)
-
-    def _resume(self, content: dict[str, Any]) -> None:
-        if content["recipe_sha256"] != self.recipe.sha256:
+        if resumed is not None and resumed["recipe_sha256"] != recipe.sha256:
             raise ConfigError(
                 f"{self.last}: was made by another recipe; choose another --work, or "
                 f"--init {self.last} to start from its weights"
             )
+        self.step, self.best = 0, -1.0
+        if resumed is not None:
+            self.step, self.best = resumed["step"], resumed["best"]
+        loader = self.family.loader(recipe, (self.team.rank, self.team.size))
+        # Before the network runs: see `engines.data.feed`.
+        self.feed = Feed(
+            loader.batch,
+            self.step * plan.accumulate,
+            plan.steps * plan.accumulate,
+            workers=workers,
+            pin=device.type == "cuda",
+        )
+        try:
+            self.net = self.family.build(recipe)
+            if resumed is None and init:
+                self.family.start(self.net, init, recipe, loader)
+            if plan.folded:
+                self.net.fold()
+            self.net.to(device, memory_format=torch.channels_last)
+            self.optimiser = make_optimiser(
+                self.net,
+                rate=plan.rate,
+                decay=plan.decay,
+                head_rate=plan.head_rate,
+                heads=getattr(self.family, "HEADS", ("heads.",)),
+            )
+            self.mean = RunningMean(self.net, decay=plan.ema)
+            if resumed is not None:
+                self._resume(resumed)
+            self.net.train()
+            freeze(self.net, plan.frozen)
+        except BaseException:
+            self.feed.close()
+            raise
+        self._notes: list[_Note] = []
+
+    def _resume(self, content: dict[str, Any]) -> None:
         self.net.load_state_dict(content["net"])
         self.mean.net.load_state_dict(content["mean"])
         self.optimiser.load_state_dict(content["optimiser"])
         torch.set_rng_state(content["torch_rng"])
-        self.step, self.best = content["step"], content["best"]
+        if self.device.type == "cuda" and "cuda_rng" in content:
+            torch.cuda.set_rng_state(content["cuda_rng"], self.device)
 
     def save(self, score: float) -> None:
         """Write last.pt, and best.pt when `score` is the best so far."""
@@ -175,48 +203,98 @@ class Training:
             "step": self.step,
             "best": self.best,
             "classes": list(self.recipe.classes),
-            "folded": self.net.folded,
+            "folded": getattr(self.net, "folded", False),
             "name": self.recipe.name,
+            "recipe": self.recipe.content,
             "recipe_sha256": self.recipe.sha256,
         }
+        if self.device.type == "cuda":
+            content["cuda_rng"] = torch.cuda.get_rng_state(self.device)
         checkpoint.save(self.last, content)
         if improved:
             checkpoint.save(self.last.with_name("best.pt"), content)
 
-    def take_step(self, parts: Sequence[Batch]) -> tuple[dict[str, float], float]:
-        """One optimiser step over `parts`; returns the mean losses and the learning rate."""
+    def take_step(self, parts: Sequence[Any]) -> None:
+        """One optimiser step over `parts`; `numbers` tells what came of it."""
         plan = self.recipe.train
         rate = learning_rate(self.step, plan.steps, plan.warmup, plan.rate, plan.last)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         self.optimiser.zero_grad(set_to_none=True)
-        sums: dict[str, float] = {}
-        for pictures, targets, size in parts:
-            inputs = pictures.to(self.device).float()
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.bf16):
-                raw = self.net(inputs.contiguous(memory_format=torch.channels_last))
-            targets = [target.to(self.device) for target in targets]
-            losses = detection_loss(raw.float(), targets, size, add_up=self.team.total)
+        names, sums = [], torch.zeros((), device=self.device)
+        for part in parts:
+            losses = self.family.losses(
+                self.net,
+                moved(part, self.device),
+                device=self.device,
+                bf16=plan.bf16,
+                add_up=self.team.total,
+            )
             (losses["total"] / len(parts)).backward()
-            for name, value in losses.items():
-                share = float(self.team.total(value.detach())) / len(parts)
-                sums[name] = sums.get(name, 0.0) + share
-        if not math.isfinite(sums["total"]):
-            self._give_up(f"the loss is {sums['total']}")
+            names = list(losses)
+            sums = sums + torch.stack([losses[n].detach().float().to(self.device) for n in names])
         self.team.add_gradients(self.net)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.net.parameters(), plan.clip))
-        if not math.isfinite(norm):
-            self._give_up(f"the gradient is {norm}")
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), plan.clip)
+        self._notes.append(
+            _Note(self.step, names, rate, self.team.total(sums) / len(parts), norm, self.device)
+        )
+        if self.device.type == "cpu":
+            self._notes[-1].read()
         self.optimiser.step()
         self.mean.update(self.net, self.step)
         self.step += 1
-        return sums, rate
 
-    def _give_up(self, why: str) -> NoReturn:
+    def numbers(self, *, keep: int) -> list[tuple[int, dict[str, float], float]]:
+        """(steps done, mean losses, learning rate) of the steps that were not told yet, but the last `keep`.
+
+        Raises:
+            RunError: a loss or a gradient was not finite.
+        """
+        told = []
+        while len(self._notes) > keep:
+            note = self._notes.pop(0)
+            losses, norm = note.read()
+            for what, value in (("loss", losses["total"]), ("gradient", norm)):
+                if not math.isfinite(value):
+                    self._give_up(note.step, f"the {what} is {value}")
+            told.append((note.step + 1, losses, note.rate))
+        return told
+
+    def _give_up(self, step: int, why: str) -> NoReturn:
         raise RunError(
-            f"step {self.step}: {why}; the last good state is {self.last}; "
+            f"step {step}: {why}; the last good state is {self.last}; "
             "lower train.rate or look at the data"
         )
+
+
+class _Note:
+    """The numbers of a step, on their way from the device, which is not waited for."""
+
+    def __init__(
+        self,
+        step: int,
+        names: Sequence[str],
+        rate: float,
+        losses: Tensor,
+        norm: Tensor,
+        device: torch.device,
+    ) -> None:
+        self.step, self.names, self.rate = step, names, rate
+        numbers = torch.cat([losses, norm.detach().float()[None]])
+        self._arrived = None
+        self._numbers = numbers
+        if device.type == "cuda":
+            self._numbers = torch.empty(numbers.shape, pin_memory=True)
+            self._numbers.copy_(numbers, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+
+    def read(self) -> tuple[dict[str, float], float]:
+        """(losses by name, gradient norm)."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        *losses, norm = self._numbers.tolist()
+        return dict(zip(self.names, losses, strict=True)), norm
 
 
 def learning_rate(step: int, steps: int, warmup: int, highest: float, last: float) -> float:
@@ -227,7 +305,7 @@ def learning_rate(step: int, steps: int, warmup: int, highest: float, last: floa
     return highest * (last + (1 - last) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def freeze(net: RoadNet, names: Sequence[str]) -> None:
+def freeze(net: nn.Module, names: Sequence[str]) -> None:
     """Keep these parts as they are: no gradients, no new statistics."""
     parts = dict(net.named_modules())
     for name in names:
@@ -237,38 +315,23 @@ def freeze(net: RoadNet, names: Sequence[str]) -> None:
 
 
 def make_optimiser(
-    net: RoadNet, *, rate: float, decay: float, head_rate: float = 1.0
+    net: nn.Module,
+    *,
+    rate: float,
+    decay: float,
+    head_rate: float = 1.0,
+    heads: Sequence[str] = ("heads.",),
 ) -> torch.optim.AdamW:
-    """AdamW; no decay on normalisations and biases."""
+    """AdamW; no decay on normalisations and biases; `heads` start the names of what learns faster."""
     groups = []
     for is_head, factor in ((False, 1.0), (True, head_rate)):
-        mine = [p for n, p in net.named_parameters() if n.startswith("heads.") == is_head]
+        mine = [p for n, p in net.named_parameters() if n.startswith(tuple(heads)) == is_head]
         heavy = [p for p in mine if p.ndim > 1]
         light = [p for p in mine if p.ndim <= 1]
         groups.append({"params": heavy, "weight_decay": decay, "factor": factor})
         groups.append({"params": light, "weight_decay": 0.0, "factor": factor})
-    return torch.optim.AdamW(groups, lr=rate)
-
-
-def start_from(net: RoadNet, path: str, classes: Sequence[str], loader: Loader) -> None:
-    """Weights of the public YOLOX-nano file or of a checkpoint of ours."""
-    if path.endswith(".onnx"):
-        load_yolox(net, path, classes)
-        # With real statistics the normalisations can go on learning.
-        batches = [loader.batch(number)[0].float() for number in range(8)]
-        restore_normalisation(net, batches)
-        return
-    content = checkpoint.load(path)
-    if content["classes"] != list(classes):
-        raise ConfigError(
-            f"{path}: has classes {content['classes']}, but the recipe {list(classes)}"
-        )
-    if content["folded"]:
-        net.fold()
-    try:
-        net.load_state_dict(content["mean"])
-    except RuntimeError as error:
-        raise ConfigError(f"{path}: is a checkpoint of another net ({error})") from error
+    on_gpu = next(net.parameters()).is_cuda
+    return torch.optim.AdamW(groups, lr=rate, fused=on_gpu)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from engines.data import crops
 from engines.data.crops import LIGHTS, NO_SIGN, SIGNS, Crops
 from engines.ema import RunningMean
-from engines.export import RELATIVE, gflops, write_graph
+from engines.graph import RELATIVE, gflops, write_graph
 from engines.nets.crops import CropNet, cool
 from engines.recipe import read_table
 from engines.train import learning_rate

@@ -1,9 +1,8 @@
-"""Batches as a function of (seed, step): the same after a resume, whatever ran before."""
+"""The road detector's batches, a function of (seed, number): the same after a resume, whatever ran before."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -93,13 +92,3 @@ class Loader:
             targets.append(target)
         stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
         return stacked, targets, size
-
-    def batches(self, first: int, last: int) -> Generator[Batch, None, None]:
-        """Batches first..last-1, the next one made while the present one is in use."""
-        with ThreadPoolExecutor(1, thread_name_prefix="loader") as pool:
-            waiting = pool.submit(self.batch, first)
-            for number in range(first, last):
-                ready = waiting.result()
-                if number + 1 < last:
-                    waiting = pool.submit(self.batch, number + 1)
-                yield ready

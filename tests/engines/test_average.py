@@ -19,7 +19,7 @@ def write(
 ) -> str:
     torch.manual_seed(seed)
     net = RoadNet(len(classes), folded=folded)
-    content = {"classes": list(classes), "name": "x", "recipe_sha256": "", "step": 1}
+    content = {"recipe": {}, "classes": list(classes), "name": "x", "recipe_sha256": "", "step": 1}
     checkpoint.save(path, {**content, "folded": folded, "mean": net.state_dict()})
     return str(path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip("tensorboard")
 
 import engines.train as training  # noqa: E402
 from engines import checkpoint  # noqa: E402
+from engines.families import road  # noqa: E402
 from engines.recipe import load_recipe  # noqa: E402
 from perception.errors import ConfigError, InputError, RunError  # noqa: E402
 
@@ -64,7 +66,7 @@ def test_a_killed_run_goes_on_exactly(
 ) -> None:
     recipe = load_recipe(recipe_file)
     whole = training.train(recipe, tmp_path / "whole", device=CPU)
-    real, calls = training.detection_loss, []
+    real, calls = road.detection_loss, []
 
     def dies_in_step_three(*arguments: object, **options: object) -> object:
         calls.append(1)
@@ -72,16 +74,16 @@ def test_a_killed_run_goes_on_exactly(
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr(training, "detection_loss", dies_in_step_three)
+    monkeypatch.setattr(road, "detection_loss", dies_in_step_three)
     with pytest.raises(KeyboardInterrupt):
         training.train(recipe, tmp_path / "killed", device=CPU)
     assert checkpoint.load(tmp_path / "killed" / "last.pt")["step"] == 2
-    monkeypatch.setattr(training, "detection_loss", real)
+    monkeypatch.setattr(road, "detection_loss", real)
     resumed = training.train(recipe, tmp_path / "killed", device=CPU)
     assert same(weights(whole), weights(resumed))
     rows = read_rows(tmp_path / "killed" / "validation.csv")
     assert sorted({int(row["step"]) for row in rows}) == [2, 4]
-    assert {row["group"] for row in rows} == {"car", "person"}
+    assert {row["figure"].split("/")[1] for row in rows} == {"car", "person"}
 
 
 def test_time_limit_leaves_a_checkpoint_to_go_on_from(recipe_file: Path, tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
     def broken(raw: torch.Tensor, *_: object, **__: object) -> dict[str, torch.Tensor]:
         return {"total": raw.sum() * float("nan")}
 
-    monkeypatch.setattr(training, "detection_loss", broken)
+    monkeypatch.setattr(road, "detection_loss", broken)
     with pytest.raises(
         RunError, match=r"step 1: the loss is nan; the last good state is .*last\.pt"
     ):
@@ -118,13 +120,14 @@ def test_another_recipe_does_not_go_on_in_the_same_folder(
 
 
 def test_init_takes_the_weights_and_refuses_another_net(recipe_file: Path, tmp_path: Path) -> None:
-    first = training.train(load_recipe(recipe_file), tmp_path / "a", device=CPU, minutes=0)
-    net = training.RoadNet(2)
-    training.start_from(net, str(first), ["car", "person"], None)  # type: ignore[arg-type]
+    recipe = load_recipe(recipe_file)
+    first = training.train(recipe, tmp_path / "a", device=CPU, minutes=0)
+    net = road.build(recipe)
+    road.start(net, str(first), recipe, None)  # type: ignore[arg-type]
     wanted = checkpoint.load(first)["mean"]
     assert all(torch.equal(value, wanted[name]) for name, value in net.state_dict().items())
     with pytest.raises(ConfigError, match="has classes"):
-        training.start_from(net, str(first), ["car", "bus"], None)  # type: ignore[arg-type]
+        road.start(net, str(first), replace(recipe, classes=("car", "bus")), None)  # type: ignore[arg-type]
 
 
 def test_a_tiny_run_learns_and_its_export_computes_the_same(
@@ -151,8 +154,8 @@ def test_a_tiny_run_learns_and_its_export_computes_the_same(
     )
     last = training.train(recipe, tmp_path / "work", device=CPU)
     rows = read_rows(tmp_path / "work" / "validation.csv")
-    car = next(row for row in rows if row["group"] == "car")
-    assert float(car["ap50"]) > 0.3, "chance is below 0.05"
+    car = next(row for row in rows if row["figure"].endswith("/car/ap50"))
+    assert float(car["value"]) > 0.3, "chance is below 0.05"
     report = export(last, tmp_path / "tiny.onnx", metric={"car_ap50": 0.5})
     assert report.count("| 1 |") == 2 and report.count("| 2 |") == 1
     engine = open_engine(tmp_path / "tiny.onnx")
@@ -216,7 +219,7 @@ def test_frozen_parts_keep_their_weights_and_statistics(recipe_file: Path, tmp_p
     recipe = load_recipe(recipe_file, ['train.frozen=["backbone.stem"]'])
     last = training.train(recipe, tmp_path / "work", device=CPU, minutes=0)
     torch.manual_seed(recipe.seed)
-    fresh = training.RoadNet(2).state_dict()
+    fresh = road.build(recipe).state_dict()
     net = checkpoint.load(last)["net"]
     stem = [name for name in net if name.startswith("backbone.stem")]
     assert stem and all(torch.equal(net[name], fresh[name]) for name in stem)

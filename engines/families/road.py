@@ -1,0 +1,155 @@
+"""The road detector: see `engines.nets.road`, `engines.nets.loss` and `engines.data`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from engines.data.augment import Settings
+from engines.data.loader import Batch, Loader
+from engines.data.sets import judged_sets, training_samples
+from engines.engine import TorchEngine
+from engines.graph import gflops, parity, write_graph
+from engines.initial import exported_card, load_checkpoint, load_exported
+from engines.nets.loss import detection_loss
+from engines.nets.road import RoadNet
+from engines.nets.yolox import load_yolox, restore_normalisation
+from engines.pictures import draw_targets
+from engines.recipe import Recipe
+from engines.validate import MIN_SCORE, read, road_card
+from engines.validate import judge as judge_sets
+from perception.evaluation.detection import Truth
+from perception.models.anchor_free import AnchorFree
+from perception.types import Frame
+
+# (batch, width, height) at which the export must agree with torch.
+PARITY_SIZES = ((1, 640, 384), (1, 416, 256), (2, 320, 480))
+STATISTICS = 8  # batches over which restored normalisations are measured
+DATA = [
+    {
+        "name": "YOLOX-nano checkpoint (Megvii), trained on COCO",
+        "licence": "Apache-2.0",
+        "use": "initial weights, teacher for unlabelled classes",
+    },
+    {"name": "highway (utidar), Roboflow Universe", "licence": "CC BY 4.0", "use": "training"},
+    {"name": "road traffic (RF100), Roboflow", "licence": "CC BY 4.0", "use": "training"},
+    {"name": "GTSDB (fotchi re-publication)", "licence": "CC BY 4.0 as claimed", "use": "training"},
+    {"name": "speed signs on the road", "licence": "CC BY 4.0 as claimed", "use": "training"},
+    {"name": "traffic lights, Korea (tl_kr)", "licence": "CC BY 4.0", "use": "training"},
+    {"name": "plates day ride (lucian)", "licence": "MIT", "use": "training"},
+]
+RENDERED = {"name": "scenes of sample_videos/render.py", "licence": "Apache-2.0", "use": "training"}
+
+
+def build(recipe: Recipe) -> RoadNet:
+    return RoadNet(len(recipe.classes))
+
+
+def loader(recipe: Recipe, share: tuple[int, int]) -> Loader:
+    return Loader(
+        training_samples(recipe),
+        weights=recipe.data.weights,
+        classes=recipe.classes,
+        batch=recipe.train.batch,
+        sizes=recipe.train.sizes,
+        settings=Settings(**recipe.augment),
+        seed=recipe.seed,
+        cache_side=recipe.data.cache_side,
+        share=share,
+    )
+
+
+def losses(
+    net: torch.nn.Module,
+    batch: Batch,
+    *,
+    device: torch.device,
+    bf16: bool,
+    add_up: Callable[[Tensor], Tensor],
+) -> dict[str, Tensor]:
+    pictures, targets, size = batch
+    inputs = pictures.float().contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        raw = net(inputs)
+    return detection_loss(raw.float(), targets, size, add_up=add_up)
+
+
+def start(net: RoadNet, path: str, recipe: Recipe, loader: Loader) -> None:
+    """From a checkpoint, an engine of ours, or the public YOLOX-nano file."""
+    if not path.endswith(".onnx"):
+        load_checkpoint(net, path, recipe.classes)
+        return
+
+    def pictures() -> Iterator[Tensor]:
+        return (loader.batch(number)[0].float() for number in range(STATISTICS))
+
+    if exported_card(path) is not None:
+        load_exported(net, path, recipe.classes, pictures)
+        return
+    load_yolox(net, path, recipe.classes)
+    # With real statistics the normalisations can go on learning.
+    restore_normalisation(net, pictures())
+
+
+def judge(recipe: Recipe, net: torch.nn.Module) -> tuple[float, dict[str, float]]:
+    """Mean AP50 over sets and groups."""
+    sets, frames = _judged(recipe.data.paths, recipe.validate.pictures)
+    card = road_card(recipe.classes)
+    engine = TorchEngine(net, card, {"predictions": (-1, -1, 5 + len(recipe.classes))})
+    detector = AnchorFree(engine, card, min_score=MIN_SCORE, pixels=recipe.validate.pixels)
+    found = judge_sets(sets, detector, frames)
+    figures = {}
+    for name, figure in found.items():
+        for key in ("ap50", "ap", "recall"):
+            figures[f"{name}/{key}"] = float(getattr(figure, key))
+    return float(np.mean([figure.ap50 for figure in found.values()])), figures
+
+
+@lru_cache(maxsize=1)
+def _judged(
+    paths: tuple[str, ...], most: int
+) -> tuple[dict[str, list[Truth]], dict[str, list[Frame]]]:
+    """What is judged, with its pictures, which stay in memory."""
+    sets = judged_sets(paths)
+    if most:
+        sets = {name: chosen[:most] for name, chosen in sets.items()}
+    return sets, {name: [read(truth) for truth in chosen] for name, chosen in sets.items()}
+
+
+def sheet(batch: Any) -> npt.NDArray[np.uint8]:
+    return draw_targets(batch[0], batch[1])
+
+
+def write(net: RoadNet, output: Path, recipe: Recipe, metric: dict[str, float]) -> str:
+    """One file with a dynamic batch, height and width (multiples of 32)."""
+    card = replace(
+        road_card(recipe.classes),
+        data=[*DATA, RENDERED] if recipe.data.rendered else DATA,
+        metric=metric,
+        cost={
+            "parameters": float(sum(p.numel() for p in net.parameters())),
+            "gflops": round(gflops(net, 640, 384), 3),
+        },
+        recipe_sha256=recipe.sha256,
+    )
+    width, height = card.input.size
+    write_graph(
+        net,
+        output,
+        card,
+        example=torch.zeros(1, 3, height, width),
+        name="predictions",
+        axes={
+            "images": {0: "batch", 2: "height", 3: "width"},
+            "predictions": {0: "batch", 1: "cells"},
+        },
+    )
+    return parity(net, output, PARITY_SIZES)

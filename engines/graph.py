@@ -1,0 +1,119 @@
+"""A network as an ONNX file with its card, and the proof that the file computes what torch computes."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from perception.card import EngineCard
+from perception.errors import EngineError
+
+OPSET = 17
+RELATIVE = 1e-3  # largest difference from torch, of an output's scale
+
+
+def write_graph(
+    net: nn.Module,
+    output: str | Path,
+    card: EngineCard,
+    *,
+    example: Tensor,
+    name: str | Sequence[str],
+    axes: dict[str, dict[int, str]],
+) -> None:
+    """A network of input `images` as an ONNX file with its card.
+
+    Normalisations are folded where the network can, so that the file's weights bear the names of the
+    network's parts, and an engine can start a training (`engines.initial`).
+
+    Args:
+        example: an input of the shape to trace with.
+        name: of the output, or one for each.
+        axes: by input and output: the dimensions that may vary, and their names.
+    """
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    net = copy.deepcopy(net).cpu().eval()
+    if hasattr(net, "fold"):
+        net.fold()
+    with warnings.catch_warnings():
+        # The traced exporter is the one whose graphs TensorRT 8.6 takes; torch calls it legacy.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            net,
+            (example,),
+            str(output),
+            opset_version=OPSET,
+            dynamo=False,
+            input_names=["images"],
+            output_names=[name] if isinstance(name, str) else list(name),
+            dynamic_axes=axes,
+        )
+    model = onnx.load(str(output))
+    onnx.helper.set_model_props(model, card.to_metadata())
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(output))
+
+
+@torch.no_grad()
+def parity(net: nn.Module, path: Path, sizes: Sequence[tuple[int, int, int]]) -> str:
+    """Compare ONNX Runtime with torch on random pictures of (batch, width, height); a Markdown table.
+
+    Raises:
+        EngineError: an output differs by more than `RELATIVE` of its scale; the file is removed.
+    """
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [item.name for item in session.get_outputs()]
+    lines = ["| batch | size | largest difference | of scale |", "| --- | --- | --- | --- |"]
+    rng = np.random.default_rng(0)
+    net = copy.deepcopy(net).cpu().eval()
+    for batch, width, height in sizes:
+        pictures = rng.uniform(0, 255, (batch, 3, height, width)).astype(np.float32)
+        wanted = net(torch.from_numpy(pictures))
+        outputs = [wanted] if isinstance(wanted, Tensor) else list(wanted)
+        shares, differences = [], []
+        for name, tensor, found in zip(
+            names, outputs, session.run(None, {"images": pictures}), strict=True
+        ):
+            expected = tensor.numpy()
+            if found.shape != expected.shape:
+                raise EngineError(
+                    f"{path}: at {width}x{height} output {name} must have shape {expected.shape}, "
+                    f"but has {found.shape}"
+                )
+            differences.append(float(np.abs(found - expected).max()))
+            shares.append(differences[-1] / max(float(np.abs(expected).max()), 1e-9))
+        share = max(shares)
+        lines.append(f"| {batch} | {width}x{height} | {max(differences):.2e} | {share:.2e} |")
+        if not share <= RELATIVE:
+            path.unlink()
+            raise EngineError(
+                f"{path}: differs from torch by {share:.1e} of the output's scale at "
+                f"{width}x{height}, more than {RELATIVE}; the file was removed"
+            )
+    return "\n".join(lines)
+
+
+def gflops(net: nn.Module, width: int, height: int) -> float:
+    """Billions of multiplications and additions of one picture's convolutions."""
+    total = 0
+
+    def count(module: nn.Conv2d, _: object, output: Tensor) -> None:
+        nonlocal total
+        total += 2 * module.weight.numel() * output.shape[2] * output.shape[3]
+
+    net = copy.deepcopy(net).cpu().eval()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        net(torch.zeros(1, 3, height, width))
+    return total / 1e9
