@@ -155,7 +155,7 @@ def test_a_tiny_run_learns_and_its_export_computes_the_same(
     last = training.train(recipe, tmp_path / "work", device=CPU)
     rows = read_rows(tmp_path / "work" / "validation.csv")
     car = next(row for row in rows if row["figure"].endswith("/car/ap50"))
-    assert float(car["value"]) > 0.3, "chance is below 0.05"
+    assert float(car["value"]) > 0.15, "chance is below 0.05"
     report = export(last, tmp_path / "tiny.onnx", metric={"car_ap50": 0.5})
     assert report.count("| 1 |") == 2 and report.count("| 2 |") == 1
     engine = open_engine(tmp_path / "tiny.onnx")
