@@ -11,7 +11,7 @@ from typing import Any
 from perception.at_rate import measure_at_rate
 from perception.bench import measure
 from perception.config import DEFAULT, Config, load_config
-from perception.errors import InputError
+from perception.errors import InputError, RequestError
 from perception.preprocess import one_thread_per_picture
 
 
@@ -44,6 +44,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="play it once at its own rate, as a camera would: frames dropped, age of results",
     )
+    add(
+        "--gt",
+        metavar="TRUTH",
+        help="with --at-rate: truth of the clip (JSON as in sample_videos/, or MOTChallenge text); scores "
+        "under load beside those of a run with all the time it wants",
+    )
     add("--json", metavar="OUT", help='the figures as JSON; "-" is standard output')
 
 
@@ -53,6 +59,8 @@ def call(options: argparse.Namespace) -> int:
     for name in ("rounds", "frames"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name} must be at least 1, but is {getattr(options, name)}")
+    if options.gt is not None and not options.at_rate:
+        raise RequestError("--gt is for --at-rate; `perception eval` scores what is there already")
     config = load_config(options.config).changed(
         engine=options.engine, family=options.family, backend=options.backend
     )
@@ -73,7 +81,7 @@ def call(options: argparse.Namespace) -> int:
 
 
 def _at_rate(options: argparse.Namespace, config: Config) -> int:
-    found = measure_at_rate(options.source, config)
+    found = measure_at_rate(options.source, config, truth=options.gt)
     _tell(options.json, found.as_dict(), str(found))
     return 0
 

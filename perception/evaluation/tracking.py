@@ -133,7 +133,7 @@ def evaluate(gt: str | Path, tracks: str | Path, *, rule: str = "auto") -> Repor
         if len(truth[name]) == 0:
             raise InputError(f"{path}, line 1: expected truth, but the file has no lines")
     if rule == "auto":
-        rule = _rule_for(list(truth.values()))
+        rule = rule_for(list(truth.values()))
     scores = {}
     for name, _, path in pairs:
         output = read_mot(path, unique_ids=True)
@@ -173,7 +173,7 @@ def _pairs(gt: Path, tracks: Path) -> Iterator[tuple[str, Path, Path]]:
         yield name, path, output
 
 
-def _rule_for(tables: list[BoxTable]) -> str:
+def rule_for(tables: list[BoxTable]) -> str:
     """The rule that fits the classes of the truth."""
     classes = {int(value) for table in tables for value in np.unique(table.class_id)}
     nameless = any((table.object_id[table.class_id == 8] < 0).any() for table in tables)
