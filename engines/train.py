@@ -38,6 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--init", help="start from this checkpoint or engine, not the recipe's")
     parser.add_argument("--minutes", type=float, help="stop then; the same command goes on")
+    parser.add_argument(
+        "--anneal",
+        action="store_true",
+        help="with --minutes: the learning rate has fallen by then, however many steps are done; "
+        "such a run cannot be repeated bit for bit",
+    )
     parser.add_argument("--threads", type=int, help="of torch")
     parser.add_argument("--workers", type=int, help="processes that make batches")
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
@@ -58,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             init=arguments.init or recipe.train.init,
             minutes=arguments.minutes,
             workers=recipe.data.workers if arguments.workers is None else arguments.workers,
+            anneal=arguments.anneal,
         )
     except PerceptionError as error:
         print(f"engines.train: {error}", file=sys.stderr)
@@ -82,11 +89,13 @@ def train(
     init: str = "",
     minutes: float | None = None,
     workers: int = 0,
+    anneal: bool = False,
 ) -> Path:
     """Train until the recipe's steps are done or the time is up.
 
     Args:
         workers: processes that make batches; 0 for a thread.
+        anneal: the learning rate follows the clock where that is ahead of the steps.
 
     Returns:
         The checkpoint to go on from (or to export), `work`/last.pt.
@@ -105,7 +114,8 @@ def train(
         batches = iter(run.feed)
         while run.step < plan.steps:
             parts = [next(batches) for _ in range(plan.accumulate)]
-            run.take_step(parts)
+            share = (time.monotonic() - started) / (minutes * 60) if anneal and minutes else 0.0
+            run.take_step(parts, least=share)
             over = minutes is not None and time.monotonic() - started > minutes * 60
             over = run.team.agree(over)
             due = run.step % recipe.validate.every == 0 or run.step == plan.steps or over
@@ -214,10 +224,13 @@ class Training:
         if improved:
             checkpoint.save(self.last.with_name("best.pt"), content)
 
-    def take_step(self, parts: Sequence[Any]) -> None:
-        """One optimiser step over `parts`; `numbers` tells what came of it."""
+    def take_step(self, parts: Sequence[Any], *, least: float = 0.0) -> None:
+        """One optimiser step over `parts`; `numbers` tells what came of it.
+
+        `least` is the share of the schedule that is over in any case.
+        """
         plan = self.recipe.train
-        rate = learning_rate(self.step, plan.steps, plan.warmup, plan.rate, plan.last)
+        rate = learning_rate(self.step, plan.steps, plan.warmup, plan.rate, plan.last, least=least)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         self.optimiser.zero_grad(set_to_none=True)
@@ -297,11 +310,13 @@ class _Note:
         return dict(zip(self.names, losses, strict=True)), norm
 
 
-def learning_rate(step: int, steps: int, warmup: int, highest: float, last: float) -> float:
-    """Linear warm-up, then half a cosine down to `highest` * `last`."""
+def learning_rate(
+    step: int, steps: int, warmup: int, highest: float, last: float, *, least: float = 0.0
+) -> float:
+    """Linear warm-up, then half a cosine down to `highest` * `last`, at least its share `least`."""
     if step < warmup:
         return highest * (step + 1) / warmup
-    share = (step - warmup) / max(1, steps - warmup)
+    share = min(1.0, max(least, (step - warmup) / max(1, steps - warmup)))
     return highest * (last + (1 - last) * 0.5 * (1 + math.cos(math.pi * share)))
 
 

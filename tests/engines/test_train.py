@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -213,6 +214,28 @@ def test_learning_rate_warms_up_and_falls_to_its_last_share() -> None:
     assert rates[0] == 0.1 and rates[9] == 1.0
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[100] == pytest.approx(0.05)
+
+
+def test_learning_rate_follows_the_clock_where_that_is_ahead() -> None:
+    late = training.learning_rate(20, 1000, 10, 1.0, 0.05, least=0.9)
+    assert late == pytest.approx(training.learning_rate(901, 1000, 10, 1.0, 0.05), abs=1e-9)
+    assert training.learning_rate(500, 1000, 10, 1.0, 0.05, least=0.1) == pytest.approx(
+        training.learning_rate(500, 1000, 10, 1.0, 0.05)
+    )
+    assert training.learning_rate(500, 1000, 10, 1.0, 0.05, least=7.0) == pytest.approx(0.05)
+    assert training.learning_rate(5, 1000, 10, 1.0, 0.05, least=0.9) == pytest.approx(0.6)
+
+
+def test_an_annealed_run_is_slow_at_its_end(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(ticks) * 0.1)
+    recipe = load_recipe(recipe_file, ["train.steps=100000", "validate.every=100000"])
+    training.train(recipe, tmp_path / "run", device=CPU, minutes=0.02, anneal=True)
+    content = checkpoint.load(tmp_path / "run" / "last.pt")
+    rate = content["optimiser"]["param_groups"][0]["lr"]
+    assert rate < 0.5 * recipe.train.rate
 
 
 def test_frozen_parts_keep_their_weights_and_statistics(recipe_file: Path, tmp_path: Path) -> None:
