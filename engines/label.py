@@ -23,7 +23,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from engines.data.coco import Sample, load_coco
-from engines.export import write_onnx
+from engines.families.road import write_onnx
 from engines.fuse import Look, fuse
 from engines.nets.road import RoadNet
 from engines.nets.yolox import COCO_ROWS, load_yolox

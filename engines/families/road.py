@@ -26,6 +26,7 @@ from engines.pictures import draw_targets
 from engines.recipe import Recipe
 from engines.validate import MIN_SCORE, read, road_card
 from engines.validate import judge as judge_sets
+from perception.card import EngineCard
 from perception.evaluation.detection import Truth
 from perception.models.anchor_free import AnchorFree
 from perception.types import Frame
@@ -140,6 +141,12 @@ def write(net: RoadNet, output: Path, recipe: Recipe, metric: dict[str, float]) 
         },
         recipe_sha256=recipe.sha256,
     )
+    write_onnx(net, output, card)
+    return parity(net, output, PARITY_SIZES)
+
+
+def write_onnx(net: RoadNet, output: str | Path, card: EngineCard) -> None:
+    """The network's graph with its card."""
     width, height = card.input.size
     write_graph(
         net,
@@ -152,4 +159,3 @@ def write(net: RoadNet, output: Path, recipe: Recipe, metric: dict[str, float]) 
             "predictions": {0: "batch", 1: "cells"},
         },
     )
-    return parity(net, output, PARITY_SIZES)
