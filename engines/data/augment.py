@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from engines.data.coco import Sample
+from engines.data.paste import Patches
 from engines.nets.loss import Target
 
 U8 = npt.NDArray[np.uint8]
@@ -38,6 +39,7 @@ class Settings:
         stretched: width over height that a source's square pictures had before they were squeezed;
             `stay_squeezed` is the probability of leaving one as it is.
         never_flip: sources with text or signs that may be unlabelled.
+        paste: of signs and lights copied in from other pictures (`engines.data.paste`).
     """
 
     mosaic: float = 0.5
@@ -54,6 +56,7 @@ class Settings:
     stretched: dict[str, float] | None = None
     stay_squeezed: float = 0.3
     never_flip: tuple[str, ...] = ()
+    paste: float = 0.0
 
 
 def make_picture(
@@ -63,12 +66,14 @@ def make_picture(
     settings: Settings,
     *,
     one_sided: tuple[int, ...] = (),
+    patches: Patches | None = None,
 ) -> tuple[U8, Target]:
     """One training picture of `size` (width, height) and what is known about it.
 
     Args:
         draw: picks a sample and its picture.
         one_sided: class columns that must not be mirrored.
+        patches: to paste from.
     """
     width, height = size
     canvas = np.full((height, width, 3), PAD, np.uint8)
@@ -90,9 +95,15 @@ def make_picture(
         for tile, part in zip(tiles, parts, strict=True):
             ignore.append(np.array([tile], np.float32))
             ignore_classes.append(~part[2][None])
+    boxes = np.concatenate([part[0] for part in parts])
+    allowed = np.concatenate([part[1] for part in parts])
+    if patches and rng.random() < settings.paste:
+        taken = np.concatenate([boxes, *[part[3] for part in parts]])
+        pasted, kinds = patches.paste(canvas, taken, rng)
+        boxes, allowed = np.concatenate([boxes, pasted]), np.concatenate([allowed, kinds])
     target = Target(
-        xyxy=torch.from_numpy(np.concatenate([part[0] for part in parts])),
-        allowed=torch.from_numpy(np.concatenate([part[1] for part in parts])),
+        xyxy=torch.from_numpy(boxes),
+        allowed=torch.from_numpy(allowed),
         known=torch.from_numpy(known),
         ignore=torch.from_numpy(np.concatenate(ignore)),
         ignore_classes=torch.from_numpy(np.concatenate(ignore_classes)),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engines.data.augment import U8, Settings, make_picture
 from engines.data.coco import Sample
+from engines.data.paste import Patches
 from engines.nets.loss import Target
 from perception.errors import ConfigError, unknown
 
@@ -62,9 +63,15 @@ class Loader:
         self._sizes, self._settings = list(sizes), settings
         self._seed, self._cache_side = seed, cache_side
         self._cache: dict[int, U8] = {}
+        self._patches: Patches | None = None
+        if settings.paste:
+            self._patches = Patches(self.samples, classes, self._read, settings.stretched or {})
 
     def _draw(self, rng: np.random.Generator) -> tuple[Sample, U8]:
         number = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.samples) - 1)
+        return self.samples[number], self._read(number)
+
+    def _read(self, number: int) -> U8:
         image = self._cache.get(number)
         if image is None:
             image = self.samples[number].read()
@@ -76,7 +83,7 @@ class Loader:
                     np.uint8,
                 )
             self._cache[number] = image
-        return self.samples[number], image
+        return image
 
     def batch(self, number: int) -> Batch:
         """This process's share of batch `number`."""
@@ -86,7 +93,12 @@ class Loader:
         for slot in self._slots:
             rng = np.random.default_rng((self._seed, number, slot + 1))
             image, target = make_picture(
-                self._draw, rng, size, self._settings, one_sided=self._one_sided
+                self._draw,
+                rng,
+                size,
+                self._settings,
+                one_sided=self._one_sided,
+                patches=self._patches,
             )
             images.append(image)
             targets.append(target)
