@@ -1,327 +1,267 @@
-"""Train a crop classifier: `python -m engines.train_classifier engines/recipes/signs.toml -o engines/weights/signs.onnx`.
+"""Train a crop classifier: `python -m engines.train_classifier RECIPE.toml --work FOLDER -o ENGINE.onnx`.
 
-Short enough (minutes on a CPU) to run in one go. Ends with accuracy, expected calibration error and the
-worst confusions on crops that were not trained on, and writes the ONNX file with its card.
+Killed and started again with the same recipe and work folder, it goes on where it was: a batch is a function
+of (seed, step), everything else is in the checkpoint. Ends with the figures on crops that were not trained
+on, and writes the ONNX file with its card.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
+import math
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
-import onnxruntime
 import torch
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from engines.data import crops
-from engines.data.crops import LIGHTS, NO_SIGN, SIGNS, Crops
+from engines import checkpoint
+from engines.classifier import conclude, normalised, predict
+from engines.crop_sets import ClassifierRecipe, CropSets, load
+from engines.data.crop_augment import Spoiler
+from engines.data.crops import MIRRORED, Crops
 from engines.ema import RunningMean
-from engines.graph import RELATIVE, gflops, write_graph
-from engines.nets.crops import CropNet, cool
+from engines.nets.crops import CropNet
 from engines.recipe import read_table
-from engines.train import learning_rate
-from perception.card import EngineCard, InputSpec
-from perception.errors import ConfigError, EngineError, PerceptionError, unknown
-from perception.evaluation.detection import load_truth
+from engines.train import choose_device, learning_rate
+from perception.errors import ConfigError, PerceptionError, RunError, unknown
 
-MEAN, STD = 127.5, 64.0
-KINDS = ("signs", "lights")
-
-
-@dataclass(frozen=True)
-class ClassifierRecipe:
-    """How a classifier is made.
-
-    Attributes:
-        kind: "signs" or "lights".
-        crops: GTSRB's archive, for signs.
-        road: a folder of road pictures: lights, and crops of nothing.
-        rendered: folders of rendered scenes, for lights.
-        nothing: how many crops of nothing.
-        epochs, batch, rate, width, side: as usual; `side` of the square input.
-        flip: mirror half of the crops and lay some on their side (lights hang either way; never signs).
-    """
-
-    name: str
-    kind: str
-    road: str
-    crops: str = ""
-    rendered: tuple[str, ...] = ()
-    nothing: int = 4000
-    epochs: int = 8
-    batch: int = 128
-    rate: float = 3e-3
-    width: int = 16
-    side: int = 40
-    flip: bool = False
-    seed: int = 0
-    sha256: str = ""
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ConfigError(unknown("kind of classifier", self.kind, KINDS))
+SAVE_EVERY_S = 60.0
+log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engines.train_classifier", description=__doc__)
     parser.add_argument("recipe", help="TOML file")
     parser.add_argument("-o", "--output", required=True, help="the ONNX file")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--work", required=True, help="folder of the checkpoint")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--minutes", type=float, help="stop then; the same command goes on")
+    parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--confusion", help="also write the confusion table, as CSV")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     try:
         recipe = read_table(ClassifierRecipe, arguments.recipe, arguments.set)
-        train_set, judge_set, classes = load(recipe)
-        net = fit(recipe, train_set, len(classes))
-        logits = predict(net, judge_set)
-        temperature = best_temperature(logits, judge_set.labels)
-        cool(net, temperature)
-        text, metric = judge(logits / temperature, judge_set.labels, classes)
-        write(net, arguments.output, recipe, classes, metric)
+        sets = load(recipe)
+        training = Training(recipe, sets, Path(arguments.work), choose_device(arguments.device))
+        if not training.run(minutes=arguments.minutes):
+            log.info("stopped at step %d; the same command goes on", training.step)
+            return 0
+        text = conclude(
+            training.mean.net, recipe, sets, Path(arguments.output), confusion=arguments.confusion
+        )
     except PerceptionError as error:
         print(f"engines.train_classifier: {error}", file=sys.stderr)
-        return 2
-    print(f"temperature {temperature:.2f}\n{text}")
+        return 1 if isinstance(error, RunError) else 2
+    print(text)
     return 0
 
 
-def load(recipe: ClassifierRecipe) -> tuple[Crops, Crops, tuple[str, ...]]:
-    """(training crops, judging crops, classes)."""
-    side = recipe.side
-    if recipe.kind == "signs":
-        classes = (*SIGNS, NO_SIGN)
-        train_set, judge_set = crops.sign_crops(recipe.crops, side)
-        avoid = ["traffic_sign"]
-    else:
-        classes = LIGHTS
-        truths = load_truth(recipe.road)
-        train_set = crops.light_crops([t for t in truths if t.split == "train"], side)
-        scenes = [crops.rendered_lights(folder, side) for folder in recipe.rendered]
-        train_set = crops.join(train_set, *scenes)
-        judge_set = crops.light_crops([t for t in truths if t.source == "lights_seoul"], side)
-        avoid = ["traffic_light"]
-    nothing = [
-        crops.background(
-            recipe.road,
-            side,
-            label=len(classes) - 1,
-            avoid=avoid,
-            most=recipe.nothing // (6 if judging else 1),
-            judging=judging,
-        )
-        for judging in (False, True)
-    ]
-    return crops.join(train_set, nothing[0]), crops.join(judge_set, nothing[1]), classes
+class Training:
+    """A net, its optimiser and its batches, resumed from `work`/last.pt where there is one.
 
-
-def fit(recipe: ClassifierRecipe, train_set: Crops, classes: int) -> CropNet:
-    """Train; returns the running mean of the weights.
-
-    Classes are drawn with the square root of their frequency, so that rare ones are seen.
-    """
-    torch.manual_seed(recipe.seed)
-    places = recipe.side if recipe.kind == "signs" else None
-    net = CropNet(classes, width=recipe.width, side=places)
-    mean = RunningMean(net, decay=0.998)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=0.01)
-    counts = np.bincount(train_set.labels, minlength=classes)
-    chance = 1 / np.sqrt(counts[train_set.labels])
-    chance /= chance.sum()
-    steps = max(1, len(train_set) * recipe.epochs // recipe.batch)
-    bar = tqdm(range(steps), unit="step", disable=not sys.stderr.isatty())
-    net.train()
-    for step in bar:
-        rng = np.random.default_rng((recipe.seed, step))
-        rows = rng.choice(len(train_set), recipe.batch, p=chance)
-        pictures = np.stack([spoil(train_set.pictures[r], rng, flip=recipe.flip) for r in rows])
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, min(100, steps // 10 + 1), recipe.rate, 0.02)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = net(tensor(pictures))
-        labels = torch.from_numpy(train_set.labels[rows])
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=0.05)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        mean.update(net, step)
-        bar.set_postfix(loss=f"{loss.item():.3f}")
-    found = mean.net
-    assert isinstance(found, CropNet)
-    return found
-
-
-def spoil(image: npt.NDArray[np.uint8], rng: np.random.Generator, *, flip: bool) -> Any:
-    """Moved, turned, relit, blurred: what a detector's box and a camera do to a sign."""
-    side = image.shape[0]
-    angle, scale = rng.normal(0, 0.08), np.exp(rng.normal(0, 0.1))
-    sheer = rng.normal(0, 0.08)
-    c, s = np.cos(angle) * scale, np.sin(angle) * scale
-    matrix = np.array([[c, -s + sheer, 0], [s, c, 0]])
-    matrix[:, 2] = side / 2 - matrix[:, :2] @ [side / 2, side / 2] + rng.normal(0, 0.06 * side, 2)
-    image = cv2.warpAffine(image, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
-    if flip and rng.random() < 0.5:
-        image = image[:, ::-1]
-    if flip and rng.random() < 0.4:
-        image = np.rot90(image, int(rng.choice([1, 3])))
-    image = np.ascontiguousarray(image)
-    if rng.random() < 0.2:
-        small = int(rng.integers(side // 3, side))
-        image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(image, (side, side))
-    gain = np.exp(rng.normal(0, 0.3)) * rng.uniform(0.92, 1.08, 3)
-    shifted = (image.astype(np.float32) - 100) * np.exp(rng.normal(0, 0.2)) + 100
-    noise = rng.normal(0, rng.uniform(0, 8), image.shape)
-    return np.clip(shifted * gain + noise, 0, 255).astype(np.uint8)
-
-
-def tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
-    """(N, S, S, 3) uint8 -> (N, 3, S, S) float32, as the card says."""
-    stacked = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
-    return ((stacked - MEAN) / STD).contiguous(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def predict(net: CropNet, crops_: Crops) -> npt.NDArray[np.float64]:
-    """Logits (N, classes)."""
-    net.eval()
-    parts = [net(tensor(crops_.pictures[i : i + 256])) for i in range(0, len(crops_), 256)]
-    return torch.cat(parts).double().numpy()
-
-
-def best_temperature(logits: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
-    """The temperature of the least cross entropy (Guo et al., arXiv:1706.04599, section 4.2)."""
-    choices = np.exp(np.linspace(np.log(0.2), np.log(5), 200))
-    rows = np.arange(len(labels))
-    losses = [-np.log(softmax(logits / t)[rows, labels] + 1e-12).mean() for t in choices]
-    return float(choices[int(np.argmin(losses))])
-
-
-def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Scores (N, classes) that add up to 1."""
-    raised = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(raised / raised.sum(1, keepdims=True), np.float64)
-
-
-def calibration_error(
-    score: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], *, bins: int = 15
-) -> float:
-    """Expected calibration error (Naeini et al., 2015): mean gap of score and accuracy over bins."""
-    number = np.minimum((score * bins).astype(int), bins - 1)
-    gaps = [
-        abs(score[number == b].mean() - right[number == b].mean()) * (number == b).mean()
-        for b in range(bins)
-        if (number == b).any()
-    ]
-    return float(sum(gaps))
-
-
-def judge(
-    logits: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], classes: Sequence[str]
-) -> tuple[str, dict[str, float]]:
-    """A report and the card's figures; the last class is "nothing"."""
-    scores = softmax(logits)
-    found = scores.argmax(1)
-    right = found == labels
-    real = labels != len(classes) - 1
-    metric = {
-        "accuracy": round(float(right[real].mean()), 4),
-        "rejected_nothing": round(float(right[~real].mean()) if (~real).any() else 1.0, 4),
-        "calibration_error": round(calibration_error(scores.max(1), right), 4),
-    }
-    lines = [f"- {name}: {value}" for name, value in metric.items()]
-    lines.append(f"- judged: {int(real.sum())} objects, {int((~real).sum())} crops of nothing")
-    pairs: dict[tuple[int, int], int] = {}
-    for wanted, got in zip(labels[~right], found[~right], strict=True):
-        pairs[int(wanted), int(got)] = pairs.get((int(wanted), int(got)), 0) + 1
-    lines += ["", "| is | called | times | of |", "| --- | --- | --- | --- |"]
-    for (wanted, got), times in sorted(pairs.items(), key=lambda item: -item[1])[:12]:
-        of = int((labels == wanted).sum())
-        lines.append(f"| {classes[wanted]} | {classes[got]} | {times} | {of} |")
-    return "\n".join(lines), metric
-
-
-def write(
-    net: CropNet,
-    output: str | Path,
-    recipe: ClassifierRecipe,
-    classes: Sequence[str],
-    metric: dict[str, float],
-) -> None:
-    """The ONNX file with its card; output `logits` (B, classes).
+    Args:
+        recipe: how.
+        sets: what is learnt and judged.
+        work: folder of the checkpoint.
+        device: where.
 
     Raises:
-        EngineError: ONNX Runtime computes something else than torch; the file is removed.
+        ConfigError: the checkpoint is of another recipe, or a share names a source there is none of.
     """
-    output = Path(output)
-    side = recipe.side
-    net.eval()
-    card = EngineCard(
-        name=recipe.name,
-        family="classifier",
-        task={"signs": "sign", "lights": "light"}[recipe.kind],
-        classes=tuple(classes),
-        input=InputSpec(
-            size=(side, side),
-            colour="bgr",
-            mean=(MEAN, MEAN, MEAN),
-            std=(STD, STD, STD),
-            fit="stretch",
-        ),
-        decoder={"activated": False, "margin": crops.MARGIN, "reject": classes[-1]},
-        data=DATA[recipe.kind],
-        licence={
-            "signs": "Apache-2.0; trained on GTSRB, which was published for research",
-            "lights": "Apache-2.0",
-        }[recipe.kind],
-        metric=metric,
-        cost={
-            "parameters": float(sum(p.numel() for p in net.parameters())),
-            "gflops": round(gflops(net, side, side), 5),
-        },
-        recipe_sha256=recipe.sha256,
-    )
-    write_graph(
-        net,
-        output,
-        card,
-        example=torch.zeros(2, 3, side, side),
-        name="logits",
-        axes={"images": {0: "batch"}, "logits": {0: "batch"}},
-    )
-    pictures = torch.randn(3, 3, side, side)
-    with torch.no_grad():
-        expected = net(pictures).numpy()
-    session = onnxruntime.InferenceSession(str(output), providers=["CPUExecutionProvider"])
-    found = session.run(None, {"images": pictures.numpy()})[0]
-    difference = np.abs(found - expected).max() / np.abs(expected).max()
-    if not difference <= RELATIVE:
-        output.unlink()
-        raise EngineError(f"{output}: differs from torch by {difference:.1e}; the file was removed")
+
+    def __init__(
+        self, recipe: ClassifierRecipe, sets: CropSets, work: Path, device: torch.device
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.sets, self.device = recipe, sets, device
+        self.last = work / "last.pt"
+        self.batches = Batches(recipe, sets.train, device)
+        self.net = CropNet(
+            len(recipe.classes),
+            side=recipe.side,
+            widths=recipe.widths,
+            embedding=recipe.embedding,
+            drop=recipe.drop,
+        )
+        self.net.to(device, memory_format=torch.channels_last)
+        heavy = [p for p in self.net.parameters() if p.ndim > 1]
+        light = [p for p in self.net.parameters() if p.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": heavy, "weight_decay": recipe.decay},
+                {"params": light, "weight_decay": 0.0},
+            ],
+            lr=recipe.rate,
+        )
+        self.mean: RunningMean = RunningMean(self.net, decay=recipe.ema)
+        self.step = 0
+        if self.last.is_file():
+            self._resume()
+        self.net.train()
+
+    def run(self, *, minutes: float | None = None) -> bool:
+        """Train to the end (True) or for so many minutes (False)."""
+        begin = saved = time.monotonic()
+        steps = self.recipe.steps
+        bar = tqdm(total=steps, initial=self.step, unit="step", disable=not sys.stderr.isatty())
+        losses: list[Tensor] = []
+        while self.step < steps:
+            losses.append(self.take_step())
+            bar.update()
+            now = time.monotonic()
+            if self.step % max(1, steps // 20) == 0 or self.step == steps:
+                loss = float(torch.stack(losses).mean())
+                losses = []
+                if not math.isfinite(loss):
+                    raise RunError(
+                        f"step {self.step}: the loss is {loss}; the last good state is {self.last}; "
+                        "lower the rate"
+                    )
+                log.info("%s", self._note(loss, now - begin))
+            if now - saved > SAVE_EVERY_S or self.step == steps:
+                self.save()
+                saved = now
+            if minutes is not None and now - begin > 60 * minutes and self.step < steps:
+                self.save()
+                return False
+        bar.close()
+        return True
+
+    def take_step(self) -> Tensor:
+        """One optimiser step; returns the loss."""
+        recipe = self.recipe
+        rate = learning_rate(
+            self.step, recipe.steps, min(200, recipe.steps // 10 + 1), recipe.rate, 0.01
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        # Dropout draws from torch's own generator: set by the step, so that a resumed run draws the same.
+        torch.manual_seed(hash((recipe.seed, self.step)) % 2**63)
+        pictures, labels = self.batches(self.step)
+        inputs = normalised(pictures).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self.net(inputs)
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.smoothing)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.mean.update(self.net, self.step)
+        self.step += 1
+        return loss.detach()
+
+    def save(self) -> None:
+        """Write last.pt."""
+        checkpoint.save(
+            self.last,
+            {
+                "net": self.net.state_dict(),
+                "mean": self.mean.net.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "step": self.step,
+                "recipe_sha256": self.recipe.sha256,
+            },
+        )
+
+    def _resume(self) -> None:
+        content = checkpoint.load(self.last)
+        if content["recipe_sha256"] != self.recipe.sha256:
+            raise ConfigError(f"{self.last}: was made by another recipe; choose another --work")
+        self.net.load_state_dict(content["net"])
+        self.mean.net.load_state_dict(content["mean"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.step = content["step"]
+
+    def _note(self, loss: float, seconds: float) -> str:
+        net = self.mean.net
+        shares = []
+        for name, crops in self.sets.judge.items():
+            right = predict(net, crops.pictures).argmax(1) == crops.labels
+            shares.append(f"{name} {right.mean():.4f}")
+        return f"step {self.step}, {seconds:.0f} s: loss {loss:.3f}; right: {', '.join(shares)}"
 
 
-DATA: dict[str, list[dict[str, str]]] = {
-    "signs": [
-        {"name": "GTSRB training set", "licence": "for research", "use": "training, judging"},
-        {"name": "road pictures (see road)", "licence": "CC BY 4.0", "use": "crops of nothing"},
-    ],
-    "lights": [
-        {"name": "traffic lights, Korea (tl_kr)", "licence": "CC BY 4.0", "use": "training"},
-        {"name": "speed signs on the road", "licence": "CC BY 4.0 as claimed", "use": "training"},
-        {"name": "scenes of sample_videos/render.py", "licence": "Apache-2.0", "use": "training"},
-        {"name": "traffic lights, Seoul", "licence": "public domain", "use": "judging"},
-    ],
-}
+class Batches:
+    """Batches by number: a fixed share of each source, rare classes more often than they come.
+
+    Args:
+        recipe: shares, batch, seed.
+        sources: training crops.
+        device: where they are kept and changed.
+    """
+
+    def __init__(
+        self, recipe: ClassifierRecipe, sources: Sequence[Crops], device: torch.device
+    ) -> None:
+        names = [crops.name for crops in sources]
+        for name in recipe.shares:
+            if name not in names:
+                raise ConfigError(f"shares: {unknown('source of crops', name, names)}")
+        counts = [round(recipe.batch * recipe.shares.get(name, 0)) for name in names]
+        counts[0] += recipe.batch - sum(counts)
+        if counts[0] <= 0:
+            raise ConfigError(f"shares: nothing is left for {names[0]!r}; lower them")
+        self.recipe, self.device = recipe, device
+        self.counts = [
+            (crops, count) for crops, count in zip(sources, counts, strict=True) if count
+        ]
+        self._pictures = [torch.from_numpy(crops.pictures).to(device) for crops, _ in self.counts]
+        self._chances = [_chances(crops.labels) for crops, _ in self.counts]
+        mirrored = torch.tensor(
+            [
+                number if recipe.mirror else _number(recipe.classes, MIRRORED.get(name, ""))
+                for number, name in enumerate(recipe.classes)
+            ]
+        )
+        self._spoiler = Spoiler(
+            recipe.side, mirrored, quarter_turns=recipe.quarter_turns, strength=recipe.strength
+        )
+
+    def __call__(self, number: int) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, S, S) 0..255 and labels (B,) of batch `number`, on the device."""
+        rows_of = np.random.default_rng((self.recipe.seed, number))
+        rng = torch.Generator()
+        rng.manual_seed(int(rows_of.integers(2**62)))
+        pictures, labels = [], []
+        for (crops, count), stored, chance in zip(
+            self.counts, self._pictures, self._chances, strict=True
+        ):
+            rows = np.searchsorted(chance, rows_of.random(count))
+            chosen = stored[torch.from_numpy(rows).to(self.device)]
+            moved, now = self._spoiler.moved(
+                chosen,
+                torch.from_numpy(crops.labels[rows]),
+                rng,
+                extent=crops.extent,
+                widen=crops.widen,
+            )
+            pictures.append(moved)
+            labels.append(now)
+        spoiled = self._spoiler.spoiled(torch.cat(pictures), rng)
+        return spoiled * 255, torch.cat(labels).to(self.device)
+
+
+def _chances(labels: np.ndarray) -> np.ndarray:
+    """Cumulative chances (N,): classes by the square root of their frequency."""
+    counts = np.bincount(labels)
+    chance = 1 / np.sqrt(counts[labels])
+    total = np.cumsum(chance / chance.sum())
+    total[-1] = 1.0
+    return np.asarray(total)
+
+
+def _number(classes: Sequence[str], name: str) -> int:
+    return classes.index(name) if name in classes else -1
 
 
 if __name__ == "__main__":

@@ -73,6 +73,11 @@ def planes_to_bgr_resized(planes: Planes, size: tuple[int, int]) -> U8:
     return _convert(planes, size)
 
 
+def ycc_to_bgr(stacked: U8, *, matrix: str, full_range: bool) -> U8:
+    """Pixels (H, W, 3) of Y, Cb and Cr side by side -> (H, W, 3) uint8 BGR; a new array."""
+    return np.asarray(cv2.transform(stacked, _to_bgr_matrix(matrix, full_range)), np.uint8)
+
+
 class _Scratch(threading.local):
     """Arrays kept between calls, for each thread its own.
 

@@ -59,8 +59,8 @@ class Config:
     ) -> Config:
         """A copy with the command line's wishes put in: they win over the file.
 
-        `engine` and `family` replace the first detector's; `backend` and `min_score` apply to every
-        detector; `track` False leaves the trackers out.
+        `engine` and `family` replace the first detector's; `backend` applies to every engine, `min_score` to
+        every detector; `track` False leaves the trackers out, and classifiers look at detections instead.
         """
         tables = []
         first = True
@@ -74,6 +74,9 @@ class Config:
                         values.pop("pixels", None)
                 first = False
                 values |= {key: value for key, value in wishes.items() if value is not None}
+            if values.get("type") == "classifier":
+                values |= {} if backend is None else {"backend": backend}
+                values |= {} if track else {"tracked": False}
             if track or values.get("type") != "tracker":
                 tables.append(values)
         return Config(self.where, tuple(tables), self.overlay, self.video)

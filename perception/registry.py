@@ -14,6 +14,7 @@ from perception.errors import ConfigError, unknown
 
 STAGES = {
     "detector": "perception.models.detector:Detector",
+    "classifier": "perception.tracking.attributes:ClassifierStage",
     "tracker": "perception.tracking.stage:TrackerStage",
 }
 

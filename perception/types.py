@@ -338,6 +338,7 @@ class FrameResult:
     Attributes:
         detections: by task ("road", "face").
         tracks: by task.
+        attributes: by task and row of its detections: what classifiers said where there are no tracks.
         lanes: None when no lane stage ran.
         timings: seconds by stage name.
         latency: seconds from `frame.arrived` to the end of the last stage.
@@ -346,6 +347,7 @@ class FrameResult:
     frame: Frame
     detections: dict[str, Detections] = field(default_factory=dict)
     tracks: dict[str, Tracks] = field(default_factory=dict)
+    attributes: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     lanes: Lanes | None = None
     events: list[Event] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
@@ -370,7 +372,10 @@ class FrameResult:
                     xyxy=(x1, y1, x2, y2),
                     track_id=track_id,
                     predicted=False,
-                    attributes=_attributes(tracks, track_id),
+                    attributes={
+                        **self.attributes.get(task, {}).get(i, {}),
+                        **_attributes(tracks, track_id),
+                    },
                 )
         for task, tracks in self.tracks.items():
             for row in map(int, np.flatnonzero(tracks.detection < 0)):

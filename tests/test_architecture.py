@@ -15,7 +15,7 @@ LEVELS = (
     ("types", "card"),
     ("geometry",),
     ("colour",),
-    ("preprocess", "render", "privacy", "motion"),
+    ("preprocess", "crops", "render", "privacy", "motion"),
     ("pipeline",),
     ("backends",),
     ("models", "tracking", "events", "evaluation"),
@@ -34,6 +34,7 @@ ALLOWED = {
     "cv2": (
         "colour",
         "preprocess",
+        "crops",
         "render",
         "privacy",
         "motion",

@@ -1,11 +1,14 @@
-"""Crops to classify: signs from GTSRB's archive, lights and non-objects from labelled pictures."""
+"""Crops to classify, kept in memory as arrays; GTSRB's archive of signs.
+
+Training and judging are split by what was photographed, never by picture: GTSRB by track (up to 30 pictures
+of one physical sign), road pictures by their group.
+"""
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +16,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engines.data.coco import load_coco
+from perception.crops import cut
 from perception.errors import InputError
-from perception.evaluation.detection import Truth
-from perception.geometry import iou
-from perception.types import ROAD_CLASSES
 
 U8 = npt.NDArray[np.uint8]
 
@@ -33,31 +33,125 @@ SIGNS = tuple(
 NO_SIGN = "none"
 LIGHTS = ("red", "yellow", "green", "unknown")
 MARGIN = 0.1  # of a box's sides, added around it before cropping
+# What a mirrored sign is: itself, or another class.
+MIRRORED = {
+    **{
+        name: name
+        for name in "priority_at_next_crossing priority_road yield no_vehicles no_entry danger bumpy_road "
+        "traffic_signals ice straight none".split()
+    },
+    "curve_left": "curve_right",
+    "turn_left": "turn_right",
+    "straight_or_left": "straight_or_right",
+    "keep_left": "keep_right",
+}
+MIRRORED |= {there: here for here, there in MIRRORED.items()}
+
+JUDGE, CALIBRATE, TRAIN = "judge", "calibrate", "train"
+# Classes with fewer tracks give none away for the temperature.
+FEW_TRACKS = 20
 
 
 @dataclass(frozen=True)
 class Crops:
-    """Pictures (N, S, S, 3) uint8 BGR with class numbers (N,)."""
+    """Square crops of one kind of source.
 
+    Attributes:
+        name: of the source.
+        pictures: (N, S, S, 3) uint8 BGR; S differs between sources.
+        labels: (N,) class numbers.
+        extent: the share of a picture's side that the wanted crop takes, in its middle: what is around it is
+            there so that the crop can be moved and widened.
+        widen: in training the crop is up to this many times as wide.
+    """
+
+    name: str
     pictures: U8
     labels: npt.NDArray[np.int64]
+    extent: float = 1.0
+    widen: float = 1.0
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def middle(self, side: int) -> U8:
+        """The wanted crops, (N, side, side, 3), as they are judged."""
+        stored = self.pictures.shape[1]
+        if self.extent == 1 and stored == side:
+            return self.pictures
+        edge = stored * (1 - self.extent) / 2
+        box = np.array([edge, edge, stored - edge, stored - edge], np.float32)
+        crops = [cut(picture, box, (side, side)) for picture in self.pictures]
+        return np.array(crops, np.uint8).reshape(-1, side, side, 3)
 
-def sign_crops(path: str | Path, side: int) -> tuple[Crops, Crops]:
-    """(training, judging) crops of GTSRB's archive; every sixth track of a class judges.
 
-    A track is up to 30 pictures of one physical sign, so it is never split.
+def stack(
+    name: str,
+    found: Iterable[tuple[U8, int]],
+    side: int,
+    *,
+    extent: float = 1.0,
+    widen: float = 1.0,
+) -> Crops:
+    """Crops of (picture, class number) pairs."""
+    items = list(found)
+    return Crops(
+        name,
+        np.array([picture for picture, _ in items], np.uint8).reshape(-1, side, side, 3),
+        np.array([label for _, label in items], np.int64),
+        extent,
+        widen,
+    )
+
+
+def share_of(group: str, *, judge: int = 6, calibrate: int = 12) -> str:
+    """Where a group of pictures belongs: one in `judge` judges, one in `calibrate` sets the temperature."""
+    number = zlib.crc32(group.encode())
+    if number % judge == 0:
+        return JUDGE
+    return CALIBRATE if number % calibrate == 1 else TRAIN
+
+
+def track_share(label: int, place: int, tracks: int) -> str:
+    """Where a class's track number `place` of so many belongs; every sixth judges."""
+    if (place + label) % 6 == 0:
+        return JUDGE
+    return CALIBRATE if tracks >= FEW_TRACKS and (place + label) % 12 == 3 else TRAIN
+
+
+def gtsrb(path: str | Path, side: int) -> dict[str, Crops]:
+    """GTSRB's archive by what it is for: train, calibrate, judge.
 
     Raises:
         InputError: no such archive, or an entry that is no picture or has another name.
     """
     path = Path(path)
+    entries = list(_entries(path))
+    found: dict[int, set[int]] = {}
+    for _, label, track in entries:
+        found.setdefault(label, set()).add(track)
+    tracks = {label: sorted(numbers) for label, numbers in found.items()}
+    parts: dict[str, list[tuple[U8, int]]] = {TRAIN: [], CALIBRATE: [], JUDGE: []}
+    with zipfile.ZipFile(path) as archive:
+        for name, label, track in entries:
+            image = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR)
+            if image is None:
+                raise InputError(f"{path}: {name}: the picture cannot be decoded")
+            picture = np.asarray(image, np.uint8)
+            part = track_share(label, tracks[label].index(track), len(tracks[label]))
+            parts[part].append((cut(picture, whole(picture), (side, side)), label))
+    return {part: stack("gtsrb", items, side) for part, items in parts.items()}
+
+
+def whole(image: U8) -> npt.NDArray[np.float32]:
+    """The box of a whole picture."""
+    return np.array([0, 0, image.shape[1], image.shape[0]], np.float32)
+
+
+def _entries(path: Path) -> Iterator[tuple[str, int, int]]:
+    """(name, class, track) of every picture in the archive."""
     if not path.is_file():
         raise InputError(f"{path}: no such archive of sign crops")
-    parts: tuple[list[tuple[U8, int]], list[tuple[U8, int]]] = ([], [])
     with zipfile.ZipFile(path) as archive:
         for name in sorted(archive.namelist()):
             if not name.endswith(".jpg"):
@@ -67,110 +161,21 @@ def sign_crops(path: str | Path, side: int) -> tuple[Crops, Crops]:
                 label, track = int(folder), int(file_name.split("_")[0])
             except ValueError as error:
                 raise InputError(f"{path}: {name}: must be CC/TTTTT_FF.jpg") from error
-            image = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR)
-            if image is None:
-                raise InputError(f"{path}: {name}: the picture cannot be decoded")
-            square = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
-            judges = (track + label) % 6 == 0
-            parts[judges].append((np.asarray(square, np.uint8), label))
-    return _stack(parts[0], side), _stack(parts[1], side)
+            if not 0 <= label < len(SIGNS):
+                raise InputError(f"{path}: {name}: there are classes 0 to 42 only")
+            yield name, label, track
 
 
-def rendered_lights(folder: str | Path, side: int, *, least: float = 6.0) -> Crops:
-    """Crops of the lights of rendered scenes, at least `least` pixels high, by their `light` attribute."""
-    path = Path(folder) / "annotations.json"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; make it with sample_videos/render.py --train")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    names = {entry["id"]: entry["file_name"] for entry in content["images"]}
-    states: dict[str, list[tuple[list[float], str]]] = {}
-    for entry in content["annotations"]:
-        state = entry.get("attributes", {}).get("light")
-        if state in LIGHTS and entry["bbox"][3] >= least and entry.get("visibility", 1) > 0.7:
-            states.setdefault(names[entry["image_id"]], []).append((entry["bbox"], state))
-    found = []
-    for name, items in states.items():
-        image = cv2.imread(str(path.parent / name), cv2.IMREAD_COLOR)
-        if image is None:
-            raise InputError(f"{path.parent / name}: the picture cannot be read")
-        for (x, y, width, height), state in items:
-            box = np.array([x, y, x + width, y + height], np.float32)
-            found.append((crop(np.asarray(image, np.uint8), box, side), LIGHTS.index(state)))
-    return _stack(found, side)
+def keep(crops: Crops, rows: Sequence[int] | npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Crops:
+    """Some of the crops."""
+    return Crops(crops.name, crops.pictures[rows], crops.labels[rows], crops.extent, crops.widen)
 
 
-def light_crops(truths: Sequence[Truth], side: int) -> Crops:
-    """Crops of the lights of pictures whose labels say their state."""
-    found = []
-    for truth in truths:
-        states = [
-            (box, label.removeprefix("tl_"))
-            for box, label in zip(truth.xyxy, truth.labels, strict=True)
-            if label.removeprefix("tl_") in LIGHTS
-        ]
-        if not states:
-            continue
-        image = cv2.imread(str(truth.path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise InputError(f"{truth.path}: the picture cannot be read")
-        picture = np.asarray(image, np.uint8)
-        found += [(crop(picture, box, side), LIGHTS.index(state)) for box, state in states]
-    return _stack(found, side)
-
-
-def background(
-    data: str | Path, side: int, *, label: int, avoid: Sequence[str], most: int, judging: bool
-) -> Crops:
-    """Random crops of road pictures that touch no box of the classes `avoid`, where all are labelled.
-
-    Pictures are split for training and judging by a checksum of their group.
-    """
-    columns = [ROAD_CLASSES.index(name) for name in avoid]
-    found: list[tuple[U8, int]] = []
-    samples = [s for s in load_coco(data, ROAD_CLASSES) if s.split == "train"]
-    samples = [s for s in samples if s.known[columns].all()]
-    samples = [s for s in samples if (zlib.crc32(s.group.encode()) % 6 == 0) == judging]
-    per_picture = -(-most // max(1, len(samples)))
-    for sample in samples:
-        rng = np.random.default_rng(zlib.crc32(sample.path.name.encode()))
-        image = sample.read()
-        height, width = image.shape[:2]
-        for _ in range(per_picture):
-            size = np.exp(rng.uniform(np.log(10), np.log(min(height, width) / 3)))
-            shape = np.array([size, size * np.exp(rng.normal(0, 0.3))])
-            corner = rng.uniform(0, 1, 2) * (np.array([width, height]) - shape)
-            box = np.concatenate([corner, corner + shape]).astype(np.float32)
-            boxes = sample.xyxy[sample.allowed[:, columns].any(1)]
-            grown = box + np.concatenate([-shape, shape]).astype(np.float32) * (MARGIN + 0.05)
-            if len(boxes) and iou(grown[None], boxes).max() > 0:
-                continue
-            found.append((crop(image, box, side), label))
-    return _stack(found[:most], side)
-
-
-def crop(image: U8, box: npt.NDArray[np.float32], side: int) -> U8:
-    """The box with a margin, stretched to a square; outside the picture, its edge goes on."""
-    x1, y1, x2, y2 = (float(value) for value in box)
-    grow_x, grow_y = (x2 - x1) * MARGIN, (y2 - y1) * MARGIN
-    scale_x, scale_y = side / (x2 - x1 + 2 * grow_x), side / (y2 - y1 + 2 * grow_y)
-    matrix = np.array(
-        [[scale_x, 0, -(x1 - grow_x) * scale_x], [0, scale_y, -(y1 - grow_y) * scale_y]], np.float32
-    )
-    return np.asarray(
-        cv2.warpAffine(image, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), np.uint8
-    )
-
-
-def join(*parts: Crops) -> Crops:
-    """All crops in one."""
-    return Crops(
-        np.concatenate([part.pictures for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-    )
-
-
-def _stack(found: Sequence[tuple[U8, int]], side: int) -> Crops:
-    return Crops(
-        np.array([picture for picture, _ in found], np.uint8).reshape(-1, side, side, 3),
-        np.array([label for _, label in found], np.int64),
-    )
+def by_share(
+    items: Iterable[tuple[str, U8, int]], build: Callable[[list[tuple[U8, int]]], Crops]
+) -> dict[str, Crops]:
+    """(part, picture, class number) triples as crops by part."""
+    parts: dict[str, list[tuple[U8, int]]] = {TRAIN: [], CALIBRATE: [], JUDGE: []}
+    for part, picture, label in items:
+        parts[part].append((picture, label))
+    return {part: build(found) for part, found in parts.items()}

@@ -32,6 +32,8 @@ _WARNINGS = frozenset(
         "slippery_road",
         "road_work",
         "roadworks",
+        "road_works",
+        "priority_at_next_crossing",
         "traffic_signals",
         "pedestrians",
         "children",
