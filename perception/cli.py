@@ -21,6 +21,7 @@ COMMANDS = {
     "bench": "measure how many frames a second this machine reaches, and what limits it",
     "build": "compile an engine with TensorRT for this machine",
     "engines": "list the installed engines",
+    "classify": "say what pictures of signs or lights show",
     "track": "follow the detections of a MOTChallenge text file",
     "eval": "measure results against truth",
     "doctor": "say what works on this machine, what does not and what to do",

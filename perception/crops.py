@@ -77,6 +77,11 @@ def cut_planes(planes: Planes, box: F32, size: Size, *, margin: float = 0.0) -> 
     return ycc_to_bgr(np.dstack(parts), matrix=planes.matrix, full_range=planes.full_range)
 
 
+def whole(image: U8) -> F32:
+    """The box (4,) of a whole picture."""
+    return np.array([0, 0, image.shape[1], image.shape[0]], np.float32)
+
+
 def as_input(crops: U8, spec: InputSpec) -> F32:
     """Crops (N, H, W, 3) uint8 BGR -> the network's input (N, 3, H, W) float32."""
     ordered = crops[..., ::-1] if spec.colour == "rgb" else crops

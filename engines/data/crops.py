@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from perception.crops import cut
+from perception.crops import cut, whole
 from perception.errors import InputError
 
 U8 = npt.NDArray[np.uint8]
@@ -141,11 +141,6 @@ def gtsrb(path: str | Path, side: int) -> dict[str, Crops]:
             part = track_share(label, tracks[label].index(track), len(tracks[label]))
             parts[part].append((cut(picture, whole(picture), (side, side)), label))
     return {part: stack("gtsrb", items, side) for part, items in parts.items()}
-
-
-def whole(image: U8) -> npt.NDArray[np.float32]:
-    """The box of a whole picture."""
-    return np.array([0, 0, image.shape[1], image.shape[0]], np.float32)
 
 
 def _entries(path: Path) -> Iterator[tuple[str, int, int]]:

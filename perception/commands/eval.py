@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from perception.errors import InputError, SourceError
 
 
@@ -27,14 +29,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     detection.add_argument("--family", help="what an ONNX file without a card is: yolox")
     detection.add_argument("--split", help="only pictures of this split")
     detection.add_argument("--pixels", type=int, help="most pixels of the network's input")
-    for kind in (tracking, detection):
+    classification = kinds.add_parser(
+        "classification",
+        help="a classifier on labelled crops: accuracy, who is taken for whom, ECE",
+    )
+    classification.add_argument(
+        "--gt",
+        required=True,
+        help="a folder with a folder per class, or JSON lines: path and class",
+    )
+    classification.add_argument(
+        "--engine", default="signs", help="name or ONNX file (default: %(default)s)"
+    )
+    classification.add_argument("--backend", default="auto", help=argparse.SUPPRESS)
+    classification.add_argument(
+        "--confusion", metavar="OUT", help="also write the whole confusion table, as CSV"
+    )
+    for kind in (tracking, detection, classification):
         kind.add_argument("--json", action="store_true", help="print JSON instead of a table")
         kind.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
 
 
 def call(options: argparse.Namespace) -> int:
     """Score and print."""
-    return _tracking(options) if options.what == "tracking" else _detection(options)
+    kinds = {"tracking": _tracking, "detection": _detection, "classification": _classification}
+    return kinds[options.what](options)
 
 
 def _tracking(options: argparse.Namespace) -> int:
@@ -82,4 +101,36 @@ def _detection(options: argparse.Namespace) -> int:
         print(json.dumps({name: plain}, indent=1))
     else:
         print(table({name: figures}))
+    return 0
+
+
+def _classification(options: argparse.Namespace) -> int:
+    from perception.commands.classify import classify
+    from perception.evaluation.classification import evaluate, load_truth
+    from perception.models.classifier import Classifier
+    from perception.sources import PICTURE_SUFFIXES
+
+    classifier = Classifier(options.engine, backend=options.backend)
+    broken: list[str] = []
+    try:
+        truth = load_truth(options.gt, classifier.classes, sorted(PICTURE_SUFFIXES))
+        labels = [label for _, label in truth]
+        scores = [row for _, row in classify(classifier, [path for path, _ in truth], broken)]
+    finally:
+        classifier.close()
+    if broken:
+        raise SourceError("; ".join(broken[:5]))
+    reject = classifier.classes[classifier.reject] if classifier.reject >= 0 else None
+    report = evaluate(np.array(labels), np.stack(scores), classifier.classes, reject=reject)
+    if options.confusion is not None:
+        try:
+            Path(options.confusion).write_text(report.to_csv(), encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"{options.confusion}: cannot be written ({error.strerror})"
+            ) from error
+    if options.json:
+        print(json.dumps({Path(str(options.engine)).stem: report.as_dict()}, indent=1))
+    else:
+        print(f"{report.summary()}\n\n{report.table()}\n\n{report.confusions()}")
     return 0

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from perception.errors import RequestError
+from perception.errors import InputError, RequestError, unknown
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -128,6 +130,72 @@ class Report:
         for name, row in zip(self.classes, self.confusion, strict=True):
             writer.writerow([name, *row.tolist()])
         return out.getvalue()
+
+
+def load_truth(
+    path: str | Path, classes: Sequence[str], suffixes: Sequence[str]
+) -> list[tuple[Path, int]]:
+    """(picture, class number) pairs.
+
+    Args:
+        path: a folder with one folder per class, named as the class or by its number ("07"); or a file of
+            JSON lines, each with "path" (relative to the file) and "class" or "class_id".
+        classes: names by class number.
+        suffixes: endings of pictures (".jpg"); other files of a folder are passed over.
+
+    Raises:
+        InputError: nothing there, a class that is not known, or a broken line; the message says where.
+    """
+    path = Path(path)
+    if path.is_dir():
+        folders = sorted(folder for folder in path.iterdir() if folder.is_dir())
+        pairs = [
+            (file, _class_number(folder.name, classes, str(folder)))
+            for folder in folders
+            for file in sorted(folder.rglob("*"))
+            if file.suffix.lower() in suffixes
+        ]
+        if not pairs:
+            raise InputError(f"{path}: must have a folder of pictures for each class, but has none")
+        return pairs
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; give a folder with a folder per class, or JSON lines"
+        )
+    return _lines(path, classes)
+
+
+def _lines(path: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
+    pairs = []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        where = f"{path}: line {number}"
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            name = path.parent / str(entry["path"])
+            label = str(entry["class"] if "class" in entry else entry["class_id"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f'{where}: must be a JSON object with "path" and "class" or "class_id" ({error!r})'
+            ) from error
+        pairs.append((name, _class_number(label, classes, where)))
+    if not pairs:
+        raise InputError(f"{path}: has no line; there is nothing to judge")
+    return pairs
+
+
+def _class_number(label: str, classes: Sequence[str], where: str) -> int:
+    """The number of a class given by name or number."""
+    if label in classes:
+        return list(classes).index(label)
+    if label.isdecimal() and int(label) < len(classes):
+        return int(label)
+    raise InputError(f"{where}: {unknown('class', label, classes)}")
 
 
 def evaluate(

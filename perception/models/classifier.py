@@ -28,6 +28,7 @@ class Classifier:
 
     Attributes:
         classes: names by class number.
+        size: (width, height) of a crop.
         reject: number of the class that means "none of these", or -1.
 
     Raises:
@@ -57,7 +58,7 @@ class Classifier:
                 f"{engine.path}: output must have shape (N, {len(card.classes)}) for its classes, "
                 f"but has {out.shape}"
             )
-        self._size = card.input.size
+        self.size = card.input.size
         self._margin = float(card.decoder.get("margin", 0.0))
         self._activated = bool(card.decoder.get("activated", False))
         self._together = spec.shape[0] if spec.shape[0] > 0 else MOST_TOGETHER
@@ -73,7 +74,7 @@ class Classifier:
             xyxy: boxes in its pixels.
             whole: the boxes are crops already: no margin is added.
         """
-        crops = cut_boxes(frame, xyxy, self._size, margin=0.0 if whole else self._margin)
+        crops = cut_boxes(frame, xyxy, self.size, margin=0.0 if whole else self._margin)
         return self.scores(crops)
 
     def scores(self, crops: npt.NDArray[np.uint8]) -> F32:
