@@ -78,3 +78,44 @@ def bright_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("engines") / "bright.onnx"
     onnx.save(model, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def colour_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny ONNX classifier with a card: red, green, or unknown where neither prevails in the crop."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    classes = ("red", "green", "unknown")
+    constants = {
+        "flat": np.array([0, 3], np.int64),
+        # Rows: blue, green, red; 0.5 more of one than of the other is a logit of 5.
+        "weights": np.array([[0, 0, 0], [-10, 10, 0], [10, -10, 0]], np.float32),
+        "bias": np.array([0, 0, 2], np.float32),
+    }
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[2, 3], keepdims=0),
+        helper.make_node("Reshape", ["mean", "flat"], ["row"]),
+        helper.make_node("Gemm", ["row", "weights", "bias"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "colour",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, 16, 16])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    card = EngineCard(
+        name="colour",
+        family="classifier",
+        task="light",
+        classes=classes,
+        input=InputSpec(size=(16, 16), std=(255.0, 255.0, 255.0), fit="stretch"),
+        decoder={"activated": False, "margin": 0.1, "reject": "unknown"},
+    )
+    helper.set_model_props(model, card.to_metadata())
+    onnx.checker.check_model(model)
+    path = tmp_path_factory.mktemp("engines") / "colour.onnx"
+    onnx.save(model, path)
+    return path
