@@ -48,12 +48,16 @@ class Teacher:
         classes: that are filled in.
         sure: least score of a label.
         unsure: least score of a region in which the class is unknown.
+        hints: classes of which the teacher sees only some: what it does not see stays unknown.
+        sure_of_hint: least score of their labels.
     """
 
     labels: str = ""
     classes: tuple[str, ...] = ()
     sure: float = 0.5
     unsure: float = 0.15
+    hints: tuple[str, ...] = ()
+    sure_of_hint: float = 0.6
 
 
 @dataclass(frozen=True)

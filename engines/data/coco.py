@@ -26,6 +26,9 @@ MIN_VISIBILITY = 0.3
 # A teacher's box that covers more of the picture than LARGE and scores less is background.
 LARGE, SURE_OF_LARGE = 0.03, 0.45
 
+# What number plates hang on.
+PLATED = ("car", "truck", "bus", "motorcycle")
+
 # Sources that box the lit lamp of a traffic light, not its housing: no labels for a detector.
 LAMPS_ONLY = ("lights_korea",)
 
@@ -182,17 +185,23 @@ def add_teacher_labels(
     taught: Sequence[str],
     sure: float,
     unsure: float,
+    hints: Sequence[str] = (),
+    sure_of_hint: float = 0.6,
 ) -> list[Sample]:
     """Fill the unknown classes of each sample with what a teacher saw.
 
     Boxes scored at least `sure` become labels, those between `unsure` and `sure` become regions in
     which that class is unknown, and the class counts as known everywhere else. A teacher's box that lies
-    on a labelled box (IoU over 0.55) is that object under another name and is left out.
+    on a labelled box (IoU over 0.55) is that object under another name and is left out. A vehicle
+    that a labelled plate hangs on is sure at any score: by night a teacher hardly sees more than its lamps.
 
     Args:
         labels: by "folder/name" of the picture: {"class", "score", "xyxy"} each.
         taught: classes that the teacher can see.
+        hints: classes of which the teacher sees only some: boxes scored at least `sure_of_hint` become
+            labels, and what it does not see stays unknown.
     """
+    names = list(classes)
     filled = []
     for sample in samples:
         key = f"{sample.path.parent.name}/{sample.path.name}"
@@ -200,20 +209,36 @@ def add_teacher_labels(
             filled.append(sample)
             continue
         extra, regions = [], []
+        plates = _plates(sample, names)
         for item in sorted(labels[key], key=lambda item: -item["score"]):
-            column = list(classes).index(item["class"])
-            if item["class"] not in taught or sample.known[column] or item["score"] < unsure:
+            if item["class"] not in names:
                 continue
+            column, score = names.index(item["class"]), item["score"]
             box = np.array([item["xyxy"]], np.float32)
-            if _doubtful(box[0], item["score"], sample.size):
+            hint = item["class"] in hints and score >= sure_of_hint
+            if sample.known[column] or not (hint or item["class"] in taught):
+                continue
+            bears = item["class"] in PLATED and _bears(box[0], plates).any()
+            doubtful = _doubtful(box[0], score, sample.size) and not bears
+            if (score < unsure and not bears) or (doubtful and plates is None):
                 continue
             if len(sample.xyxy) and iou(box, sample.xyxy).max() > 0.55:
                 continue
             # Two kinds for one object: the better scored is the label, the other is left open.
-            twice = extra and iou(box, _boxes(extra)).max() > 0.55
-            (extra if item["score"] >= sure and not twice else regions).append((box[0], column))
+            twice = bool(extra) and iou(box, _boxes(extra)).max() > 0.55
+            certain = bears or (score >= sure and not doubtful)
+            (extra if (hint or certain) and not twice else regions).append((box[0], column))
+            if bears and not twice:
+                plates = plates[~_bears(box[0], plates)]
+        for plate in () if plates is None else plates:
+            # No vehicle was seen around it: there is one all the same.
+            regions += [
+                (_around(plate), names.index(name))
+                for name in PLATED
+                if name in taught and name in names
+            ]
         known = sample.known.copy()
-        known[[list(classes).index(name) for name in taught]] = True
+        known[[names.index(name) for name in taught]] = True
         filled.append(
             replace(
                 sample,
@@ -241,6 +266,31 @@ def _doubtful(box: F32, score: float, size: tuple[int, int]) -> bool:
     share = (x2 - x1) * (y2 - y1) / (width * height)
     bonnet = y2 > 0.96 * height and x2 - x1 > 0.8 * width
     return bonnet or (share > LARGE and score < SURE_OF_LARGE)
+
+
+def _plates(sample: Sample, names: list[str]) -> F32 | None:
+    """Labelled plates (P, 4); None where the source does not label them."""
+    if "plate" not in names or not sample.known[names.index("plate")]:
+        return None
+    return sample.xyxy[sample.allowed[:, names.index("plate")]]
+
+
+def _bears(box: F32, plates: F32 | None) -> Bools:
+    """(P,) whether a plate hangs where a vehicle of this box has its own."""
+    if plates is None or not len(plates):
+        return np.zeros(0, bool)
+    middle = (plates[:, :2] + plates[:, 2:]) / 2
+    place = (middle - box[:2]) / (box[2:] - box[:2])
+    share = (plates[:, 2] - plates[:, 0]) / (box[2] - box[0])
+    low = (place[:, 1] > 0.4) & (place[:, 1] < 1)
+    return np.asarray((abs(place[:, 0] - 0.5) < 0.35) & low & (share > 0.1) & (share < 0.6))
+
+
+def _around(plate: F32) -> F32:
+    """A region that the vehicle of a plate is in: four plates to each side, four up and one and a half down."""
+    x1, y1, x2, y2 = plate
+    wide = x2 - x1
+    return np.array([x1 - 4 * wide, y1 - 4 * wide, x2 + 4 * wide, y2 + 1.5 * wide], np.float32)
 
 
 def _boxes(items: Sequence[tuple[F32, int]]) -> F32:

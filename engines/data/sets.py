@@ -33,6 +33,8 @@ def training_samples(recipe: Recipe) -> list[Sample]:
             taught=teacher.classes,
             sure=teacher.sure,
             unsure=teacher.unsure,
+            hints=teacher.hints,
+            sure_of_hint=teacher.sure_of_hint,
         )
     if recipe.data.rendered:
         rendered = load_coco(recipe.data.rendered, recipe.classes, source="rendered")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,55 @@ def test_hidden_objects_are_not_asked_for(rectangles: Path, tmp_path: Path) -> N
     first = load_coco(path, ROAD_CLASSES)[0]
     assert first.labels == ("person",)
     assert len(first.ignore) == 1 and names(first.ignore_classes[0]) == {"car"}
+
+
+def plate_sample(rectangles: Path):  # type: ignore[no-untyped-def]
+    """A picture of 96x64 with one labelled plate in the middle, vehicles unknown."""
+    sample = load_coco(rectangles, ROAD_CLASSES)[1]
+    column = ROAD_CLASSES.index("plate")
+    only = np.zeros(len(ROAD_CLASSES), bool)
+    only[column] = True
+    return replace(
+        sample,
+        size=(96, 64),
+        xyxy=np.array([[40, 40, 52, 44]], np.float32),
+        allowed=only[None],
+        known=only,
+        labels=("plate",),
+    )
+
+
+def teach(sample, *seen, **options):  # type: ignore[no-untyped-def]
+    key = f"{sample.path.parent.name}/{sample.path.name}"
+    items = [{"class": c, "score": s, "xyxy": box} for c, s, box in seen]
+    options = {"taught": ("car", "truck"), "sure": 0.5, "unsure": 0.15, **options}
+    (filled,) = add_teacher_labels([sample], {key: items}, ROAD_CLASSES, **options)
+    return filled
+
+
+def test_a_plate_makes_a_doubtful_vehicle_sure(rectangles: Path) -> None:
+    around = [26.0, 16.0, 66.0, 52.0]
+    filled = teach(
+        plate_sample(rectangles), ("car", 0.11, around), ("truck", 0.16, [0.0, 16.0, 40.0, 60.0])
+    )
+    assert filled.labels == ("plate", "teacher:car")
+    assert len(filled.ignore) == 1 and names(filled.ignore_classes[0]) == {"truck"}
+
+
+def test_a_plate_without_a_vehicle_leaves_its_surroundings_open(rectangles: Path) -> None:
+    beside = [70.0, 16.0, 95.0, 52.0]
+    filled = teach(plate_sample(rectangles), ("car", 0.3, beside))
+    assert filled.labels == ("plate",)
+    assert {tuple(box) for box in filled.ignore.tolist()} == {
+        tuple(beside),
+        (-8.0, -8.0, 100.0, 62.0),
+    }, "the large unsure box is open too: it may well be the vehicle"
+
+
+def test_hints_are_labels_but_what_is_not_seen_stays_unknown(rectangles: Path) -> None:
+    sample = load_coco(rectangles, ROAD_CLASSES)[1]
+    options = {"hints": ("plate",), "sure_of_hint": 0.6}
+    seen = [("plate", 0.7, [0.0, 0.0, 9.0, 5.0]), ("plate", 0.5, [80.0, 0.0, 89.0, 5.0])]
+    filled = teach(sample, *seen, **options)
+    assert filled.labels == ("car", "teacher:plate") and len(filled.ignore) == 0
+    assert "plate" not in names(filled.known)
