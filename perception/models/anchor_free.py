@@ -103,7 +103,7 @@ class AnchorFree:
         self._strides = tuple(settings["strides"])
         self._objectness = bool(settings["objectness"])
         self._activated = bool(settings["activated"])
-        self._group = _groups(card.classes, settings.get("nms_groups", []))
+        self._group = suppression_groups(card.classes, settings.get("nms_groups", []))
         self._wanted = None
         if classes is not None:
             self._wanted = np.array([name in set(classes) for name in card.classes])
@@ -217,7 +217,7 @@ def _grid(input_size: tuple[int, int], strides: tuple[int, ...]) -> tuple[F32, F
     return np.concatenate(cells), np.concatenate(sizes)
 
 
-def _groups(classes: Sequence[str], groups: Sequence[Sequence[str]]) -> npt.NDArray[np.int32]:
+def suppression_groups(classes: Sequence[str], groups: Sequence[Sequence[str]]) -> npt.NDArray[np.int32]:
     """Group number by class_id: classes named together suppress each other."""
     group = np.arange(len(classes), dtype=np.int32)
     for names in groups:

@@ -1,0 +1,116 @@
+"""Two-stage detectors: a fixed number of proposals, each scored twice, from one engine.
+
+The network's output is (B, proposals, 4 + 2 * classes): xyxy in input pixels, then every class's score by the
+first stage and by the second, in 0..1. The two are one score by a weighted geometric mean (Zhou et al.,
+"Probabilistic two-stage detection", arXiv:2103.07461, section 4), and suppression is done here, on the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perception.backends import Engine, FrameEngine
+from perception.card import EngineCard
+from perception.errors import EngineError
+from perception.geometry import clip, nms
+from perception.models.anchor_free import suppression_groups
+from perception.preprocess import Mapping, Preprocessor, fitting_size
+from perception.types import Detections, Frame
+
+
+class TwoStage:
+    """A detector around an engine of family "two_stage".
+
+    Args:
+        engine: the engine.
+        card: says how to prepare and decode; decoder settings: "second" (0..1), the second stage's share of the
+            score's logarithm, "max_iou" and "nms_groups".
+        min_score: detections below are dropped.
+        max_iou: for non-maximum suppression; None takes the card's.
+        pixels: for a network that takes any input size: most pixels of the input.
+        classes: keep only these; None keeps all.
+
+    Raises:
+        EngineError: the engine's output is not what the family says.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        card: EngineCard,
+        *,
+        min_score: float = 0.3,
+        max_iou: float | None = None,
+        pixels: int | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        self.engine = engine
+        self._frame_engine = engine if isinstance(engine, FrameEngine) else None
+        self.card = card
+        self.min_score = min_score
+        self.classes = card.classes
+        settings = card.decoder
+        self.max_iou = float(max_iou if max_iou is not None else settings.get("max_iou", 0.5))
+        self._second = float(settings["second"])
+        self._group = suppression_groups(card.classes, settings.get("nms_groups", []))
+        self._wanted = None
+        if classes is not None:
+            self._wanted = np.array([name in set(classes) for name in card.classes])
+        columns = engine.outputs[0].shape[-1]
+        expected = 4 + 2 * len(card.classes)
+        if columns not in (expected, -1):
+            raise EngineError(
+                f"{engine.path}: output must have {expected} columns for {len(card.classes)} classes, "
+                f"but has {columns}"
+            )
+        shape = engine.inputs[0].shape
+        self._fixed = None if min(shape[2:]) < 0 else (shape[3], shape[2])
+        self._pixels = pixels or card.input.size[0] * card.input.size[1]
+        self._preprocessors: dict[tuple[int, int], Preprocessor] = {}
+
+    def input_size(self, source: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) of the network's input for a source of (width, height)."""
+        if self._fixed is not None:
+            return self._fixed
+        return fitting_size(source, pixels=self._pixels, multiple=self.card.input.multiple)
+
+    def __call__(self, frame: Frame) -> Detections:
+        """Detect on one frame."""
+        if self._fixed is not None and self._frame_engine is not None:
+            outputs, (mapping,) = self._frame_engine.infer_frames([frame], self.card.input)
+        else:
+            tensor, mapping = self.preprocessor(frame.size)(frame)
+            outputs = self.engine.infer({self.engine.inputs[0].name: tensor})
+        return self.decode(outputs[self.engine.outputs[0].name][0], mapping, frame.size)
+
+    def preprocessor(self, source: tuple[int, int]) -> Preprocessor:
+        """The preprocessor for sources of this (width, height)."""
+        found = self._preprocessors.get(source)
+        if found is None:
+            found = Preprocessor(self.card.input, size=self.input_size(source))
+            self._preprocessors[source] = found
+        return found
+
+    def decode(
+        self, raw: npt.NDArray[Any], mapping: Mapping, source: tuple[int, int]
+    ) -> Detections:
+        """Raw output (proposals, 4 + 2 * classes) of one picture -> detections in source pixels."""
+        number = len(self.classes)
+        first = np.clip(raw[:, 4 : 4 + number].astype(np.float32), 0, 1)
+        second = np.clip(raw[:, 4 + number :].astype(np.float32), 0, 1)
+        by_class = first ** (1 - self._second) * second**self._second
+        if self._wanted is not None:
+            by_class = np.where(self._wanted, by_class, -1.0)
+        class_id = by_class.argmax(axis=1).astype(np.int32)
+        score = by_class[np.arange(len(raw)), class_id]
+        rows = np.flatnonzero(score >= self.min_score)
+        xyxy = mapping.to_source(raw[rows, :4].astype(np.float32))
+        keep = nms(xyxy, score[rows], self._group[class_id[rows]], max_iou=self.max_iou)
+        xyxy = clip(xyxy[keep], source)
+        visible = (xyxy[:, 2:] - xyxy[:, :2] > 0).all(axis=1)
+        kept = rows[keep[visible]]
+        return Detections(xyxy[visible], score[kept], class_id[kept], self.classes)
