@@ -7,12 +7,12 @@ the classes again and corrects the box.
 - Ren et al., "Faster R-CNN", arXiv:1506.01497: proposals, box head, class-agnostic corrections.
 - He et al., "Mask R-CNN", arXiv:1703.06870, section 3: RoIAlign.
 - Liu et al., "Path Aggregation Network", arXiv:1803.01534, section 3.2: every proposal sees all levels.
-- Zhou et al., "Objects as Points", arXiv:1904.07850, section 3: a local maximum instead of suppression.
+- Bolya et al., "YOLACT", arXiv:1904.02689, section 3.4: suppression of duplicates as one matrix ("Fast NMS").
 - Zhou et al., "Probabilistic two-stage detection", arXiv:2103.07461: a one-stage detector proposes, and both
   stages' scores count.
 
 Every shape is fixed by the input's size, the batch and the number of proposals: nothing in the graph depends on
-what is in the picture, so TensorRT can take it. Suppression of duplicates is the decoder's.
+what is in the picture, so TensorRT can take it. The last suppression of duplicates is the decoder's.
 
 The network takes what `RoadNet` takes and returns (B, proposals, 4 + 2 * classes): xyxy in input pixels, the
 first stage's score of every class, the second stage's score of every class, all in 0..1. Best proposal first.
@@ -27,18 +27,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import roi_align
 
-from engines.nets.road import PRIOR, STRIDES, WIDTHS, RoadNet, boxes_of, grid, separable
+from engines.nets.road import PRIOR, STRIDES, WIDTHS, ConvUnit, RoadNet, boxes_of, grid, separable
 
-PROPOSALS = 128
+PROPOSALS = 100
+CANDIDATES = 300  # best cells, among which duplicates are looked for
+SAME = 0.7  # IoU with a better candidate that makes a duplicate (Faster R-CNN, section 3.3)
+# A duplicate ranks behind anything of a twentieth of its score: the fixed number of proposals is spent on
+# different objects, and what is left of it on second boxes of the same.
+DUPLICATE = 0.05
 CHANNELS = 64  # of the map that proposals are cut from
 POOLED = 7  # cells a side of a proposal's features
 SAMPLES = 2  # a side, in each of those cells
 HIDDEN = 192
-# A cell that is no local maximum ranks behind peaks of a twentieth of its score: the fixed number of
-# proposals is spent on different objects, and what is left of it on their neighbours.
-NO_PEAK = 0.05
 # Fast R-CNN's scale of corrections (arXiv:1504.08083, section 2.3; the usual deviations 0.1 and 0.2).
-BOX_SCALE = (0.1, 0.1, 0.2, 0.2)
+SHIFT, GROWTH = 0.1, 0.2
 
 
 class Merge(nn.Module):
@@ -88,36 +90,36 @@ class TwoStageNet(nn.Module):
     Args:
         classes: number of classes.
         proposals: looked at twice, per picture.
-        folded: first stage without normalisations, as `fold` leaves it.
+
+    Attributes:
+        size: (width, height) of the input, for an export whose every shape is a constant; None takes
+            any size that is a multiple of 32.
     """
 
-    def __init__(
-        self, classes: int, *, proposals: int = PROPOSALS, folded: bool = False
-    ) -> None:
+    def __init__(self, classes: int, *, proposals: int = PROPOSALS) -> None:
         super().__init__()
-        self.road = RoadNet(classes, folded=folded)
+        self.road = RoadNet(classes)
         self.merge = Merge()
         self.head = BoxHead(classes)
         self.proposals = proposals
-
-    @property
-    def folded(self) -> bool:
-        """Whether the first stage has no normalisations of its own any more."""
-        return self.road.folded
+        self.folded = False
+        self.size: tuple[int, int] | None = None
 
     def fold(self) -> None:
-        """Merge the first stage's normalisations into its convolutions."""
+        """Merge every normalisation into its convolution."""
         self.road.fold()
+        for module in self.head.modules():
+            if isinstance(module, ConvUnit):
+                module.fold()
+        self.folded = True
 
-    def forward(self, pictures: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """`size`: (width, height) of the input, for an export whose every shape is a constant."""
-        size = size or (pictures.shape[3], pictures.shape[2])
+    def forward(self, pictures: Tensor) -> Tensor:
+        size = self.size or (pictures.shape[3], pictures.shape[2])
         levels, raw = self.first(pictures)
         boxes, scores = self.propose(raw, size)
-        batch = boxes.shape[0]
-        logits, corrections = self.second(self.merge(levels), indexed(boxes))
-        refined = refine(boxes, corrections.reshape(batch, self.proposals, 4))
-        again = logits.reshape(batch, self.proposals, -1).sigmoid()
+        logits, corrections = self.second(self.merge(levels), indexed(boxes.unbind()))
+        refined = refine(boxes, corrections.reshape(-1, self.proposals, 4))
+        again = logits.reshape(-1, self.proposals, scores.shape[2]).sigmoid()
         return torch.cat([refined, scores, again], dim=2)
 
     def first(self, pictures: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -129,14 +131,15 @@ class TwoStageNet(nn.Module):
     def propose(self, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Boxes (B, P, 4) inside the picture and first scores (B, P, C) of the best cells, best first."""
         corners, strides = grid(*size, device=raw.device)
-        limit = torch.tensor([size[0], size[1]] * 2, dtype=raw.dtype, device=raw.device)
-        boxes = torch.minimum(boxes_of(raw, corners, strides).clamp(min=0), limit)
+        boxes = inside(boxes_of(raw, corners, strides), size)
         scores = raw[..., 4:5].sigmoid() * raw[..., 5:].sigmoid()
-        best = scores.amax(dim=2)
-        rank = torch.where(best >= highest_near(best, size), best, best * NO_PEAK)
-        chosen = rank.topk(self.proposals, dim=1).indices
         rows = torch.cat([boxes, scores], dim=2)
-        rows = rows.gather(1, chosen[:, :, None].expand(-1, -1, rows.shape[2]))
+        number = min(CANDIDATES, int(raw.shape[1]))
+        rows = taken(rows, scores.amax(dim=2).topk(number, dim=1).indices)
+        best = rows[..., 4:].amax(dim=2)
+        twice = overlaps(rows[..., :4]).triu(1).amax(dim=1) > SAME
+        rank = torch.where(twice, best * DUPLICATE, best)
+        rows = taken(rows, rank.topk(self.proposals, dim=1).indices)
         return rows[..., :4], rows[..., 4:]
 
     def second(self, merged: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,29 +156,43 @@ class TwoStageNet(nn.Module):
         return logits, corrections
 
 
-def highest_near(best: Tensor, size: tuple[int, int]) -> Tensor:
-    """The highest score (B, cells) among each cell and its eight neighbours on its level."""
-    found, start = [], 0
-    for stride in STRIDES:
-        width, height = size[0] // stride, size[1] // stride
-        level = best[:, start : start + width * height].reshape(-1, 1, height, width)
-        found.append(functional.max_pool2d(level, 3, stride=1, padding=1).flatten(1))
-        start += width * height
-    return torch.cat(found, dim=1)
+def inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Boxes (..., 4) cut to an input of (width, height)."""
+    x, y = boxes[..., 0::2].clamp(0, size[0]), boxes[..., 1::2].clamp(0, size[1])
+    return torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], dim=-1)
 
 
-def indexed(boxes: Tensor) -> Tensor:
-    """Boxes (B, P, 4) -> rois (B * P, 5) whose first column says which picture."""
-    batch, number = int(boxes.shape[0]), int(boxes.shape[1])
-    picture = torch.arange(batch, dtype=boxes.dtype, device=boxes.device)
-    picture = picture[:, None].expand(batch, number).reshape(-1, 1)
-    return torch.cat([picture, boxes.reshape(-1, 4)], dim=1)
+def taken(rows: Tensor, chosen: Tensor) -> Tensor:
+    """Rows (B, N, K) -> those chosen (B, M), (B, M, K)."""
+    # One flat gather: the same for a batch of one and of many, and plain enough for any runtime.
+    batch, number = int(rows.shape[0]), int(rows.shape[1])
+    first = torch.arange(batch, device=rows.device)[:, None] * number
+    flat = rows.reshape(batch * number, -1).index_select(0, (chosen + first).reshape(-1))
+    return flat.reshape(batch, int(chosen.shape[1]), -1)
+
+
+def overlaps(boxes: Tensor) -> Tensor:
+    """IoU (B, N, N) of the boxes (B, N, 4) of each picture among themselves."""
+    corner = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
+    far = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
+    sides = (far - corner).clamp(min=0)
+    common = sides[..., 0] * sides[..., 1]
+    area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    return common / (area[:, :, None] + area[:, None, :] - common).clamp(min=1e-6)
+
+
+def indexed(boxes: Sequence[Tensor]) -> Tensor:
+    """Boxes of each picture, (R_i, 4) -> rois (R, 5) whose first column says which picture."""
+    rois = [
+        torch.cat([own.new_full((int(own.shape[0]), 1), number), own], dim=1)
+        for number, own in enumerate(boxes)
+    ]
+    return torch.cat(rois)
 
 
 def refine(boxes: Tensor, corrections: Tensor) -> Tensor:
     """Corrected boxes (..., 4): shifts in sides, growth in logarithms (Faster R-CNN, equation 2)."""
-    scaled = corrections * torch.tensor(BOX_SCALE, dtype=boxes.dtype, device=boxes.device)
     sides = boxes[..., 2:] - boxes[..., :2]
-    centre = (boxes[..., :2] + boxes[..., 2:]) / 2 + scaled[..., :2] * sides
-    half = sides * scaled[..., 2:].clamp(-1, 1).exp() / 2
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2 + corrections[..., :2] * SHIFT * sides
+    half = sides * (corrections[..., 2:] * GROWTH).clamp(-1, 1).exp() / 2
     return torch.cat([centre - half, centre + half], dim=-1)

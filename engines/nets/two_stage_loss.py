@@ -21,7 +21,7 @@ from torch.nn import functional
 from torchvision.ops import box_iou, generalized_box_iou_loss
 
 from engines.nets.loss import ALPHA, BOX_WEIGHT, GAMMA, MIN_TARGET, Target
-from engines.nets.two_stage import refine
+from engines.nets.two_stage import inside, refine
 
 MATCH_IOU = 0.5
 MOVE = 0.15  # most a labelled box is moved and grown, of its sides, to be a proposal
@@ -36,12 +36,11 @@ def with_labels(boxes: Tensor, targets: Sequence[Target], size: tuple[int, int])
         targets: one per picture.
         size: (width, height) of the input.
     """
-    limit = torch.tensor([size[0], size[1]] * 2, dtype=boxes.dtype, device=boxes.device)
     found = []
     for own, target in zip(boxes, targets, strict=True):
         sides = (target.xyxy[:, 2:] - target.xyxy[:, :2]).repeat(1, 2)
         moved = target.xyxy + (torch.rand_like(target.xyxy) * 2 - 1) * MOVE * sides
-        found.append(torch.cat([own, torch.minimum(moved.clamp(min=0), limit)]))
+        found.append(torch.cat([own, inside(moved, size)]))
     return found
 
 
@@ -115,8 +114,8 @@ def _trusted(boxes: Tensor, target: Target) -> Tensor:
         far = torch.minimum(boxes[:, None, 2:], target.ignore[None, :, 2:])
         common = (far - corner).clamp(min=0).prod(-1)
         own = (boxes[:, 2:] - boxes[:, :2]).prod(-1).clamp(min=1e-6)
-        inside = common > COVERED * own[:, None]
-        unknown = (inside[:, :, None] & target.ignore_classes[None]).any(1)
+        covered = common > COVERED * own[:, None]
+        unknown = (covered[:, :, None] & target.ignore_classes[None]).any(1)
         trusted = trusted * ~unknown
     return trusted
 

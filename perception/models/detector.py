@@ -9,9 +9,10 @@ from perception.backends import Engine, open_engine
 from perception.backends.installed import engine_path
 from perception.errors import ConfigError, unknown
 from perception.models.anchor_free import AnchorFree, yolox_card
+from perception.models.two_stage import TwoStage
 from perception.types import FrameResult
 
-FAMILIES = {"anchor_free": AnchorFree, "yolox": AnchorFree}
+FAMILIES = {"anchor_free": AnchorFree, "two_stage": TwoStage, "yolox": AnchorFree}
 # What a public checkpoint without a card needs to be told.
 PUBLIC_CARDS = {"yolox": yolox_card}
 
