@@ -103,16 +103,20 @@ def parity(net: nn.Module, path: Path, sizes: Sequence[tuple[int, int, int]]) ->
 
 
 def gflops(net: nn.Module, width: int, height: int) -> float:
-    """Billions of multiplications and additions of one picture's convolutions."""
+    """Billions of multiplications and additions of one picture's convolutions and dense layers."""
     total = 0
 
-    def count(module: nn.Conv2d, _: object, output: Tensor) -> None:
+    def count(module: nn.Conv2d | nn.Linear, _: object, output: Tensor) -> None:
         nonlocal total
-        total += 2 * module.weight.numel() * output.shape[2] * output.shape[3]
+        # The first dimension is not always the picture: a box head works on proposals.
+        positions = output.shape[0]
+        if isinstance(module, nn.Conv2d):
+            positions *= output.shape[2] * output.shape[3]
+        total += 2 * module.weight.numel() * positions
 
     net = copy.deepcopy(net).cpu().eval()
     for module in net.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.register_forward_hook(count)
     with torch.no_grad():
         net(torch.zeros(1, 3, height, width))

@@ -102,7 +102,7 @@ def start(net: RoadNet, path: str, recipe: Recipe, loader: Loader) -> None:
 
 def judge(recipe: Recipe, net: torch.nn.Module) -> tuple[float, dict[str, float]]:
     """Mean AP50 over sets and groups."""
-    sets, frames = _judged(recipe.data.paths, recipe.validate.pictures)
+    sets, frames = judged(recipe.data.paths, recipe.validate.pictures)
     card = road_card(recipe.classes)
     engine = TorchEngine(net, card, {"predictions": (-1, -1, 5 + len(recipe.classes))})
     detector = AnchorFree(engine, card, min_score=MIN_SCORE, pixels=recipe.validate.pixels)
@@ -115,7 +115,7 @@ def judge(recipe: Recipe, net: torch.nn.Module) -> tuple[float, dict[str, float]
 
 
 @lru_cache(maxsize=1)
-def _judged(
+def judged(
     paths: tuple[str, ...], most: int
 ) -> tuple[dict[str, list[Truth]], dict[str, list[Frame]]]:
     """What is judged, with its pictures, which stay in memory."""
@@ -129,11 +129,16 @@ def sheet(batch: Any) -> npt.NDArray[np.uint8]:
     return draw_targets(batch[0], batch[1])
 
 
+def sources(recipe: Recipe) -> list[dict[str, str]]:
+    """What the recipe trains on, for the card."""
+    return [*DATA, RENDERED] if recipe.data.rendered else DATA
+
+
 def write(net: RoadNet, output: Path, recipe: Recipe, metric: dict[str, float]) -> str:
     """One file with a dynamic batch, height and width (multiples of 32)."""
     card = replace(
         road_card(recipe.classes),
-        data=[*DATA, RENDERED] if recipe.data.rendered else DATA,
+        data=sources(recipe),
         metric=metric,
         cost={
             "parameters": float(sum(p.numel() for p in net.parameters())),

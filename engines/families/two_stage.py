@@ -25,7 +25,7 @@ from engines.recipe import Recipe
 from engines.validate import MIN_SCORE, VEHICLES
 from engines.validate import judge as judge_sets
 from perception.card import EngineCard, InputSpec
-from perception.errors import ConfigError, EngineError
+from perception.errors import ConfigError, EngineError, unknown
 from perception.models.two_stage import TwoStage
 from perception.types import F32
 
@@ -36,12 +36,11 @@ sheet = road.sheet
 
 
 def build(recipe: Recipe) -> TwoStageNet:
-    """`[net] proposals` of the recipe: how many are looked at twice."""
-    settings = dict(recipe.net)
-    net = TwoStageNet(len(recipe.classes), proposals=settings.pop("proposals", PROPOSALS))
-    if settings:
-        raise ConfigError(f"[net]: unknown key {next(iter(settings))!r}; there is 'proposals'")
-    return net
+    """`[net]` of the recipe: `proposals` looked at twice, `size` (width, height) of the exported input."""
+    for name in recipe.net:
+        if name not in ("proposals", "size"):
+            raise ConfigError(f"[net]: {unknown('key', name, ('proposals', 'size'))}")
+    return TwoStageNet(len(recipe.classes), proposals=recipe.net.get("proposals", PROPOSALS))
 
 
 def loader(recipe: Recipe, share: tuple[int, int]) -> Loader:
@@ -113,26 +112,25 @@ def judge(recipe: Recipe, net: nn.Module) -> tuple[float, dict[str, float]]:
     return float(np.mean([figure.ap50 for figure in found.values()])), figures
 
 
-def two_stage_card(classes: tuple[str, ...]) -> EngineCard:
+def two_stage_card(classes: tuple[str, ...], size: tuple[int, int] = SIZE) -> EngineCard:
     """What the decoder must know."""
     return EngineCard(
         name="road_two_stage",
         family="two_stage",
         task="road",
         classes=tuple(classes),
-        input=InputSpec(size=SIZE, colour="bgr", fit="letterbox", pad=114, multiple=32),
+        input=InputSpec(size=size, colour="bgr", fit="letterbox", pad=114, multiple=32),
         decoder={"second": SHARE, "max_iou": 0.5, "nms_groups": [VEHICLES]},
         licence="Apache-2.0",
     )
 
 
 def write(net: TwoStageNet, output: Path, recipe: Recipe, metric: dict[str, float]) -> str:
-    """One file whose every shape is a constant; `[net] size` of the recipe chooses the input's."""
+    """One file whose every shape is a constant."""
     net = copy.deepcopy(net).cpu().eval()
-    net.size = SIZE
-    width, height = SIZE
+    width, height = net.size = tuple(recipe.net.get("size", SIZE))
     card = replace(
-        two_stage_card(recipe.classes),
+        two_stage_card(recipe.classes, net.size),
         data=road.sources(recipe),
         metric=metric,
         cost={
@@ -141,18 +139,19 @@ def write(net: TwoStageNet, output: Path, recipe: Recipe, metric: dict[str, floa
         },
         recipe_sha256=recipe.sha256,
     )
-    with warnings.catch_warnings():
-        # torchvision checks the shape of the boxes while it is traced: a constant here, as it says.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        write_graph(
-            net,
-            output,
-            card,
-            example=torch.zeros(1, 3, height, width),
-            name="detections",
-            axes={},
-        )
+    write_static(net, output, card)
     return parity(net, output)
+
+
+def write_static(net: TwoStageNet, output: Path, card: EngineCard) -> None:
+    """The graph of a network with a fixed `size`, for one picture."""
+    assert net.size is not None
+    width, height = net.size
+    with warnings.catch_warnings():
+        # torchvision looks at the shape of its boxes while it is traced: a constant here.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        example = torch.zeros(1, 3, height, width)
+        write_graph(net, output, card, example=example, name="detections", axes={})
 
 
 @torch.no_grad()

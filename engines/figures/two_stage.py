@@ -112,9 +112,7 @@ def tables(rows: dict[str, Row]) -> str:
         vehicle = row.figures.get("road/vehicle")
         accuracy = "-" if vehicle is None else f"{vehicle.ap50:.3f}"
         per = "-" if vehicle is None else f"{vehicle.ap50 / row.gflops:.3f}"
-        lines.append(
-            f"| {name} | {accuracy} | {row.gflops:.2f} | {per} | {row.milliseconds:.1f} |"
-        )
+        lines.append(f"| {name} | {accuracy} | {row.gflops:.2f} | {per} | {row.milliseconds:.1f} |")
     return "\n".join(lines)
 
 

@@ -217,7 +217,9 @@ def _grid(input_size: tuple[int, int], strides: tuple[int, ...]) -> tuple[F32, F
     return np.concatenate(cells), np.concatenate(sizes)
 
 
-def suppression_groups(classes: Sequence[str], groups: Sequence[Sequence[str]]) -> npt.NDArray[np.int32]:
+def suppression_groups(
+    classes: Sequence[str], groups: Sequence[Sequence[str]]
+) -> npt.NDArray[np.int32]:
     """Group number by class_id: classes named together suppress each other."""
     group = np.arange(len(classes), dtype=np.int32)
     for names in groups:

@@ -62,7 +62,9 @@ def detect(rows: list[list[float]], **options: Any) -> Detections:
 
 def test_boxes_come_back_in_source_pixels() -> None:
     # A 1280x720 source in a 640x384 input: scale 1/2, 12 rows of padding above and below.
-    found = detect([row((100, 112, 200, 162), 0, 0.81, 0.81), row((300, 212, 320, 262), 2, 0.5, 0.5)])
+    found = detect(
+        [row((100, 112, 200, 162), 0, 0.81, 0.81), row((300, 212, 320, 262), 2, 0.5, 0.5)]
+    )
     assert found.xyxy.tolist() == [[200, 200, 400, 300], [600, 400, 640, 500]]
     assert found.class_id.tolist() == [0, 2] and found.classes == CLASSES
     assert found.score.tolist() == pytest.approx([0.81, 0.5])

@@ -127,13 +127,15 @@ def test_folding_keeps_the_function() -> None:
 
 def test_graph_has_constant_shapes_and_standard_operators_only(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
-    from engines.families.two_stage import write_static
+    from engines.families.two_stage import two_stage_card, write_static
 
     model = net()
     model.size = (96, 64)
     path = tmp_path / "two.onnx"
-    write_static(model, path)
-    graph = onnx.shape_inference.infer_shapes(onnx.load(str(path)), strict_mode=True).graph
+    write_static(model, path, two_stage_card(("a", "b", "c"), model.size))
+    graph = onnx.shape_inference.infer_shapes(
+        onnx.load(str(path)), strict_mode=True, data_prop=True
+    ).graph
     operators = {node.op_type for node in graph.node}
     assert {"RoiAlign", "TopK"} <= operators
     assert not operators & {"NonZero", "NonMaxSuppression", "Loop", "If", "Scan", "Range"}

@@ -50,9 +50,7 @@ def test_overlap_decides_which_proposals_learn_a_box() -> None:
 
 
 def test_unknown_class_costs_nothing_even_where_another_is_learnt() -> None:
-    grad, _, _ = learn(
-        [BOX, FAR], target([BOX], [[True, False, False]], known=(True, False, True))
-    )
+    grad, _, _ = learn([BOX, FAR], target([BOX], [[True, False, False]], known=(True, False, True)))
     assert grad[:, 1].abs().max() == 0
     assert grad[0, 0] < 0 and grad[1, 0] > 0 and (grad[:, 2] > 0).all()
 
@@ -77,7 +75,9 @@ def test_open_kind_teaches_the_likelier_class_and_spares_the_other() -> None:
 
 def test_better_placed_proposal_wants_the_higher_score() -> None:
     logits = torch.full((2, CLASSES), 1.7)  # about 0.85
-    grad, _, _ = learn([BOX, [24.0, 16.0, 56.0, 48.0]], target([BOX], [[True, False, False]]), logits)
+    grad, _, _ = learn(
+        [BOX, [24.0, 16.0, 56.0, 48.0]], target([BOX], [[True, False, False]]), logits
+    )
     assert grad[0, 0] < 0 < grad[1, 0], "IoU 1 asks for more, IoU 0.6 for less"
 
 
