@@ -77,6 +77,10 @@ def load_exported(
         item.name: torch.from_numpy(numpy_helper.to_array(item).copy())
         for item in graph.initializer
     }
+    # Of equal arrays (fresh biases) the exporter keeps one and refers to it by name.
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in arrays:
+            arrays[node.output[0]] = arrays[node.input[0]].clone()
     state = net.state_dict()
     for name, unit in net.named_modules():
         if isinstance(unit, ConvUnit) and isinstance(unit.norm, nn.BatchNorm2d):

@@ -12,7 +12,11 @@ from perception.models.anchor_free import AnchorFree, yolox_card
 from perception.models.two_stage import TwoStage
 from perception.types import FrameResult
 
-FAMILIES = {"anchor_free": AnchorFree, "two_stage": TwoStage, "yolox": AnchorFree}
+FAMILIES: dict[str, type[AnchorFree] | type[TwoStage]] = {
+    "anchor_free": AnchorFree,
+    "two_stage": TwoStage,
+    "yolox": AnchorFree,
+}
 # What a public checkpoint without a card needs to be told.
 PUBLIC_CARDS = {"yolox": yolox_card}
 
