@@ -34,20 +34,22 @@ from perception.types import Frame
 # (batch, width, height) at which the export must agree with torch.
 PARITY_SIZES = ((1, 640, 384), (1, 416, 256), (2, 320, 480))
 STATISTICS = 8  # batches over which restored normalisations are measured
-DATA = [
-    {
-        "name": "YOLOX-nano checkpoint (Megvii), trained on COCO",
-        "licence": "Apache-2.0",
-        "use": "initial weights, teacher for unlabelled classes",
-    },
-    {"name": "highway (utidar), Roboflow Universe", "licence": "CC BY 4.0", "use": "training"},
-    {"name": "road traffic (RF100), Roboflow", "licence": "CC BY 4.0", "use": "training"},
-    {"name": "GTSDB (fotchi re-publication)", "licence": "CC BY 4.0 as claimed", "use": "training"},
-    {"name": "speed signs on the road", "licence": "CC BY 4.0 as claimed", "use": "training"},
-    {"name": "traffic lights, Korea (tl_kr)", "licence": "CC BY 4.0", "use": "training"},
-    {"name": "plates day ride (lucian)", "licence": "MIT", "use": "training"},
-]
-RENDERED = {"name": "scenes of sample_videos/render.py", "licence": "Apache-2.0", "use": "training"}
+# What the card says of each data source.
+START = {
+    "name": "YOLOX-nano checkpoint (Megvii), trained on COCO",
+    "licence": "Apache-2.0",
+    "use": "initial weights, teacher for unlabelled classes",
+}
+DATA = {
+    "highway": ("highway (utidar), Roboflow Universe", "CC BY 4.0"),
+    "streetview": ("road traffic (RF100), Roboflow", "CC BY 4.0"),
+    "gtsdb": ("GTSDB (fotchi re-publication)", "CC BY 4.0 as claimed"),
+    "signs_road": ("speed signs on the road", "CC BY 4.0 as claimed"),
+    "lights_korea": ("traffic lights, Korea (tl_kr)", "CC BY 4.0"),
+    "plates": ("plates day ride (lucian)", "MIT"),
+    "clips": ("highway clips (Udacity CarND, muchlisin)", "MIT"),
+    "rendered": ("scenes of sample_videos/render.py", "Apache-2.0"),
+}
 
 
 def build(recipe: Recipe) -> RoadNet:
@@ -131,7 +133,9 @@ def sheet(batch: Any) -> npt.NDArray[np.uint8]:
 
 def sources(recipe: Recipe) -> list[dict[str, str]]:
     """What the recipe trains on, for the card."""
-    return [*DATA, RENDERED] if recipe.data.rendered else DATA
+    used = [name for name, weight in recipe.data.weights.items() if weight > 0]
+    named = [DATA.get(name, (name, "see the recipe")) for name in used]
+    return [START, *({"name": n, "licence": licence, "use": "training"} for n, licence in named)]
 
 
 def write(net: RoadNet, output: Path, recipe: Recipe, metric: dict[str, float]) -> str:
