@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,8 @@ class ClassifierRecipe:
         road: a folder of road pictures.
         archive: GTSRB's archive, for signs.
         rendered: folders of rendered scenes (`sample_videos/render.py --train`).
-        detector: an engine whose false alarms are rejected; "" for none.
+        detector: an engine whose false alarms are rejected (signs), or in whose boxes lights are judged too;
+            "" for none.
         nothing: how many crops of nothing.
         others: how many boxes of each other class.
         shares: of a batch by source; what is left goes to the first one.
@@ -101,6 +103,12 @@ def load(recipe: ClassifierRecipe) -> CropSets:
     return _signs(recipe) if recipe.kind == "signs" else _lights(recipe)
 
 
+def judging(recipe: ClassifierRecipe) -> dict[str, Labelled]:
+    """The judging sets alone; rendered folders that are not there are left out."""
+    there = tuple(f for f in recipe.rendered if (Path(f) / "annotations.json").is_file())
+    return load(replace(recipe, rendered=there)).judge
+
+
 def _signs(recipe: ClassifierRecipe) -> CropSets:
     classes, none = recipe.classes, len(SIGNS)
     parts = [gtsrb(recipe.archive, recipe.side), sources.labelled_signs(recipe.road, classes)]
@@ -149,15 +157,19 @@ def _lights(recipe: ClassifierRecipe) -> CropSets:
     negatives = _negatives(
         recipe, LIGHT_LABELS, unknown_state, ("car", "person", "plate", "traffic_sign", "bus")
     )
+    judge = {
+        "judge": _labelled([sources.seoul_lights(recipe.road)], recipe.side),
+        "rejects": _labelled([part[JUDGE] for part in negatives], recipe.side),
+        "streetview": _labelled([streetview[JUDGE]], recipe.side),
+        "jittered": _labelled([sources.seoul_lights(recipe.road, jitter=0.08)], recipe.side),
+    }
+    if recipe.detector:
+        boxes = sources.detected_lights(recipe.road, recipe.detector)
+        judge["detected"] = _labelled([boxes], recipe.side)
     return CropSets(
         train=_joined([part[TRAIN] for part in (*parts, streetview, *negatives)]),
         calibrate=_labelled([part[CALIBRATE] for part in (*parts, streetview)], recipe.side),
-        judge={
-            "judge": _labelled([sources.seoul_lights(recipe.road)], recipe.side),
-            "rejects": _labelled([part[JUDGE] for part in negatives], recipe.side),
-            "streetview": _labelled([streetview[JUDGE]], recipe.side),
-            "jittered": _labelled([sources.seoul_lights(recipe.road, jitter=0.08)], recipe.side),
-        },
+        judge=judge,
     )
 
 

@@ -105,6 +105,27 @@ def seoul_lights(road: str | Path, *, jitter: float = 0.0) -> Crops:
     return stack("lights_seoul", found, STORED, extent=_extent(WIDE))
 
 
+def detected_lights(road: str | Path, engine: str | Path, *, min_score: float = 0.2) -> Crops:
+    """The judging lights in the boxes that a detector gives them (IoU 0.3 with the labelled box or more)."""
+    detector = Detector(open_engine(engine, backend="onnxruntime"), min_score=min_score)
+    found = []
+    try:
+        for truth in load_truth(road):
+            if truth.source != "lights_seoul" or not len(truth.xyxy):
+                continue
+            image = read(truth.path)
+            boxes = detector.model(Frame(image))
+            mine = boxes.xyxy[boxes.class_id == boxes.classes.index("traffic_light")]
+            overlap = iou(mine, truth.xyxy)
+            for box, row in zip(mine, overlap, strict=True):
+                if row.max() >= 0.3:
+                    crop = cut(image, box, (STORED, STORED), margin=WIDE)
+                    found.append((crop, LIGHTS.index(truth.labels[int(row.argmax())][3:])))
+    finally:
+        detector.close()
+    return stack("lights_seoul", found, STORED, extent=_extent(WIDE))
+
+
 def rendered(
     folder: str | Path, attribute: str, classes: Sequence[str], *, least: float
 ) -> dict[str, Crops]:
