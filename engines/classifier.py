@@ -12,7 +12,8 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from engines.crop_sets import ClassifierRecipe, CropSets
+from engines.crop_sets import ClassifierRecipe, CropSets, Labelled
+from engines.data.crop_augment import Spoiler
 from engines.data.crops import MARGIN
 from engines.graph import RELATIVE, gflops, write_graph
 from engines.nets.crops import CropNet, cool
@@ -60,7 +61,8 @@ def conclude(
     """
     assert isinstance(net, CropNet)
     net = net.cpu().float().to(memory_format=torch.contiguous_format)
-    temperature = best_temperature(predict(net, sets.calibrate.pictures), sets.calibrate.labels)
+    held = spoiled(sets.calibrate, recipe)
+    temperature = best_temperature(predict(net, held.pictures), held.labels)
     cool(net, temperature)
     classes = recipe.classes
     reports = {
@@ -82,6 +84,28 @@ def conclude(
     for name, report in reports.items():
         lines += ["", f"{name}:", report.summary(), "", report.confusions()]
     return "\n".join(lines)
+
+
+def spoiled(crops: Labelled, recipe: ClassifierRecipe, *, times: int = 12) -> Labelled:
+    """The crops as the recipe sets the temperature on them: some times over, spoiled each time anew."""
+    if recipe.calibrate_strength <= 0:
+        return crops
+    never = torch.full((len(recipe.classes),), -1)
+    spoiler = Spoiler(
+        recipe.side,
+        never,
+        quarter_turns=recipe.quarter_turns,
+        strength=recipe.calibrate_strength,
+    )
+    pictures, labels = torch.from_numpy(crops.pictures), torch.from_numpy(crops.labels)
+    parts = []
+    for number in range(times):
+        rng = torch.Generator()
+        rng.manual_seed(number)
+        moved, _ = spoiler.moved(pictures, labels, rng, extent=1.0, widen=1.2)
+        changed = (spoiler.spoiled(moved, rng) * 255).round().byte()
+        parts.append(changed.permute(0, 2, 3, 1).numpy())
+    return Labelled(np.concatenate(parts), np.tile(crops.labels, times))
 
 
 def best_temperature(logits: F64, labels: npt.NDArray[np.int64]) -> float:

@@ -39,6 +39,8 @@ class ClassifierRecipe:
         quarter_turns: share of crops laid on their side.
         mirror: any crop may be mirrored and stays what it is (signs have a table of their own).
         strength: of the augmentation.
+        calibrate_strength: the temperature is set on crops spoiled this much (0: as they are): where the
+            road is harder than the crops it is set on, as for lights, scores are too high otherwise.
     """
 
     name: str
@@ -63,6 +65,7 @@ class ClassifierRecipe:
     quarter_turns: float = 0.0
     mirror: bool = False
     strength: float = 1.0
+    calibrate_strength: float = 0.0
     seed: int = 0
     sha256: str = ""
 

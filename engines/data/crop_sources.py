@@ -34,7 +34,7 @@ LAMP_WIDEN = 2.6
 # Red and yellow together is left out: neither answer is wrong.
 LIGHT_STATES = {"off": "unknown", "red_yellow": None}
 # States of the street-view lights, by picture and number of the box; told by eye. Housings seen from the side or
-# from behind are "unknown"; what could not be told is left out.
+# from behind are "unknown". Left out: what could not be told, and unlit ones narrower than 12 pixels.
 STREETVIEW_STATES = Path(__file__).with_name("light_states.json")
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("tensorboard")
 pytest.importorskip("onnx")
 
 from engines import train_classifier as training  # noqa: E402
-from engines.classifier import best_temperature, conclude, predict  # noqa: E402
+from engines.classifier import best_temperature, conclude, predict, spoiled  # noqa: E402
 from engines.crop_sets import ClassifierRecipe, CropSets, Labelled  # noqa: E402
 from engines.data.crops import Crops, gtsrb  # noqa: E402
 from engines.nets.crops import CropNet, cool  # noqa: E402
@@ -99,6 +99,15 @@ def test_batches_hold_each_source_by_its_share(sets: CropSets) -> None:
 def test_wrong_shares_are_refused(sets: CropSets, shares: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         training.Batches(replace(TINY, shares=shares), sets.train, CPU)
+
+
+def test_the_temperature_may_be_set_on_spoiled_crops(sets: CropSets) -> None:
+    assert spoiled(sets.calibrate, TINY) is sets.calibrate
+    recipe = replace(TINY, calibrate_strength=1.0)
+    found = spoiled(sets.calibrate, recipe, times=3)
+    assert len(found) == 3 * len(sets.calibrate)
+    assert found.pictures.dtype == np.uint8 and found.pictures.shape[1:] == (16, 16, 3)
+    assert (found.pictures == spoiled(sets.calibrate, recipe, times=3).pictures).all()
 
 
 def test_temperature_undoes_overconfidence() -> None:
