@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from perception.errors import InputError, SourceError
+from perception.types import Detections
+
+if TYPE_CHECKING:
+    from perception.evaluation.detection import Figures, Group, Truth
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tracking.add_argument("--gt", required=True, help="truth: one file, or a folder of sequences")
     tracking.add_argument("--tracks", required=True, help="tracks: one file, or a folder")
     tracking.add_argument("--rule", default="auto", help="which boxes count (default: %(default)s)")
-    detection = kinds.add_parser("detection", help="a detector on labelled pictures: AP")
+    detection = kinds.add_parser(
+        "detection", help="a detector, or results of any, on labelled pictures: AP"
+    )
     detection.add_argument(
         "--gt", required=True, help="COCO json beside its pictures, or their folder"
     )
@@ -27,6 +34,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--engine", default="road", help="name or ONNX file (default: %(default)s)"
     )
     detection.add_argument("--family", help="what an ONNX file without a card is: yolox")
+    detection.add_argument(
+        "--results",
+        metavar="FILE",
+        help="judge these instead of running an engine: a record (--jsonl) or COCO results",
+    )
+    detection.add_argument(
+        "--plot", metavar="OUT.png", help="also draw precision over recall at IoU 0.5"
+    )
     detection.add_argument("--split", help="only pictures of this split")
     detection.add_argument("--pixels", type=int, help="most pixels of the network's input")
     classification = kinds.add_parser(
@@ -65,9 +80,8 @@ def _tracking(options: argparse.Namespace) -> int:
 
 
 def _detection(options: argparse.Namespace) -> int:
-    from perception.evaluation.detection import evaluate, load_truth, table
-    from perception.models.detector import Detector
-    from perception.sources import open_source
+    from perception.evaluation.detection import evaluate, groups_of, load_truth, table
+    from perception.evaluation.results import read_results
 
     truths = load_truth(options.gt)
     if options.split is not None:
@@ -77,22 +91,17 @@ def _detection(options: argparse.Namespace) -> int:
             raise InputError(
                 f"{options.gt}: no picture of split {options.split!r}; it has {splits}"
             )
-    detector = Detector(
-        options.engine, family=options.family, min_score=0.01, pixels=options.pixels
-    )
-    found = []
-    for truth in truths:
-        source = open_source(truth.path)
-        try:
-            frame = next(iter(source), None)
-        finally:
-            source.close()
-        if frame is None:
-            raise SourceError(f"{truth.path}: the picture cannot be read")
-        found.append(detector.model(frame))
-    detector.close()
-    figures = evaluate(truths, found)
-    name = Path(str(options.engine)).stem
+    if options.results is not None:
+        name, found = Path(options.results).stem, read_results(options.results, truths)
+        groups = groups_of(truths)
+    else:
+        name, found = Path(str(options.engine)).stem, _detect(options, truths)
+        # What an engine does not look for is not held against it.
+        sought = {kind for item in found for kind in item.classes}
+        groups = [group for group in groups_of(truths) if sought.intersection(group.classes)]
+    figures = evaluate(truths, found, groups)
+    if not figures:
+        raise InputError(f"{options.gt}: no labelled object, so there is nothing to judge by")
     if options.json:
         plain: dict[str, Any] = {
             group: {"ap": f.ap, "ap50": f.ap50, "recall": f.recall, "objects": f.objects}
@@ -100,8 +109,60 @@ def _detection(options: argparse.Namespace) -> int:
         }
         print(json.dumps({name: plain}, indent=1))
     else:
-        print(table({name: figures}))
+        print(table({name: figures}, by_group=True))
+    if options.plot is not None:
+        _plot(options.plot, name, truths, found, groups, figures)
     return 0
+
+
+def _detect(options: argparse.Namespace, truths: Sequence[Truth]) -> list[Detections]:
+    """What an engine finds in the pictures of the truth."""
+    from perception.models.detector import Detector
+    from perception.sources import open_source
+
+    detector = Detector(
+        options.engine, family=options.family, min_score=0.01, pixels=options.pixels
+    )
+    found = []
+    try:
+        for truth in truths:
+            source = open_source(truth.path)
+            try:
+                frame = next(iter(source), None)
+            finally:
+                source.close()
+            if frame is None:
+                raise SourceError(f"{truth.path}: the picture cannot be read")
+            found.append(detector.model(frame))
+    finally:
+        detector.close()
+    return found
+
+
+def _plot(
+    output: str,
+    name: str,
+    truths: Sequence[Truth],
+    found: Sequence[Detections],
+    groups: Sequence[Group],
+    figures: Mapping[str, Figures],
+) -> None:
+    """Draw precision over recall of every group that was judged."""
+    from perception.evaluation.average_precision import RECALLS
+    from perception.evaluation.detection import matched
+    from perception.render.palette import class_colour
+    from perception.render.plot import Line, plot, write_png
+
+    lines = []
+    for group in groups:
+        if group.name in figures:
+            precision = matched(truths, found, group).interpolated()
+            reached = precision > 0
+            note = f"AP50 {figures[group.name].ap50:.3f}"
+            colour = class_colour(group.name)
+            lines.append(Line(group.name, RECALLS[reached], precision[reached], colour, note))
+    title = f"{name}: precision and recall at IoU 0.5"
+    write_png(output, plot(lines, title=title, x_label="recall", y_label="precision"))
 
 
 def _classification(options: argparse.Namespace) -> int:

@@ -32,6 +32,8 @@ class Truth:
         labels: one per box.
         labelled: the labels this picture's source uses; others are unknown here.
         source, split, group: as the file says, "" where it does not.
+        frame: number of a video's frame, where the file says it.
+        number: the picture's id in the file; categories: (id, label) of the file.
     """
 
     path: Path
@@ -42,6 +44,9 @@ class Truth:
     source: str = ""
     split: str = ""
     group: str = ""
+    frame: int | None = None
+    number: int = -1
+    categories: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,7 @@ def load_truth(path: str | Path) -> list[Truth]:
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: annotation {entry} is broken ({error!r})") from error
     truths = []
+    categories = tuple((int(key), name) for key, name in names.items())
     for entry in images:
         try:
             mine = boxes.get(entry["id"], [])
@@ -150,6 +156,9 @@ def load_truth(path: str | Path) -> list[Truth]:
                     source=str(entry.get("source", "")),
                     split=str(entry.get("split", "")),
                     group=str(entry.get("group", "")),
+                    frame=int(entry["frame"]) if "frame" in entry else None,
+                    number=int(entry["id"]),
+                    categories=categories,
                 )
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -185,6 +194,13 @@ def evaluate(
                 pictures=sum(group.counts(truth) for truth in truths),
             )
     return figures
+
+
+def groups_of(truths: Sequence[Truth]) -> list[Group]:
+    """The road's groups, and one for each label of these pictures that none of them judges."""
+    known = {label for group in ROAD_GROUPS for label in group.labels}
+    used = sorted({label for truth in truths for label in truth.labels} - known)
+    return [*ROAD_GROUPS, *(_single(label) for label in used)]
 
 
 def precision_recall_at(
@@ -231,9 +247,21 @@ def precision_recall_at(
     return precision, right / wanted if wanted else 1.0
 
 
-def table(rows: Mapping[str, Mapping[str, Figures]], *, figure: str = "ap50") -> str:
-    """A Markdown table: one line per engine, one column per group."""
+def table(
+    rows: Mapping[str, Mapping[str, Figures]], *, figure: str = "ap50", by_group: bool = False
+) -> str:
+    """A Markdown table: one line per engine, one column per group; or `by_group`, with every figure."""
     names = list(dict.fromkeys(name for figures in rows.values() for name in figures))
+    if by_group:
+        lines = [
+            "| engine | group | AP50 | AP | recall | objects | pictures |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        for engine, figures in rows.items():
+            for name, f in figures.items():
+                line = f"| {engine} | {name} | {f.ap50:.3f} | {f.ap:.3f} | {f.recall:.3f} "
+                lines.append(line + f"| {f.objects} | {f.pictures} |")
+        return "\n".join(lines)
     lines = ["| engine | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
     for engine, figures in rows.items():
         cells = [f"{getattr(figures[n], figure):.3f}" if n in figures else "-" for n in names]
@@ -257,7 +285,8 @@ def matched(truths: Sequence[Truth], detections: Sequence[Detections], group: Gr
     pictures = []
     for truth, found in zip(truths, detections, strict=True):
         if group.counts(truth):
-            mine = np.array([name in group.classes for name in found.classes], bool)[found.class_id]
+            wanted = {*group.classes, *group.labels}
+            mine = np.array([name in wanted for name in found.classes], bool)[found.class_id]
             boxes = truth.xyxy[_rows(truth.labels, group.labels)]
             pictures.append((boxes, found.xyxy[mine], found.score[mine]))
     return match(pictures)
