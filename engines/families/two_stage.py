@@ -13,6 +13,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from engines import checkpoint
 from engines.data.loader import Batch, Loader
 from engines.engine import TorchEngine
 from engines.families import road
@@ -81,19 +82,24 @@ def losses(
 
 
 def start(net: TwoStageNet, path: str, recipe: Recipe, loader: Loader) -> None:
-    """From a checkpoint or an engine of this family, or a road engine, which becomes the first stage."""
+    """From a checkpoint or an engine of this family, or of the road's, which becomes the first stage."""
 
     def pictures() -> Iterator[Tensor]:
         return (loader.batch(number)[0].float() for number in range(road.STATISTICS))
 
     if not path.endswith(".onnx"):
-        load_checkpoint(net, path, recipe.classes)
+        content = checkpoint.load(path)
+        if content["folded"] and not recipe.train.folded:
+            raise ConfigError(
+                f"{path}: its normalisations are merged into its convolutions; set train.folded = true, "
+                "or export it and start from the ONNX file"
+            )
+        whole = content["recipe"].get("family") == "two_stage"
+        load_checkpoint(net if whole else net.road, path, recipe.classes)
         return
     card = exported_card(path)
-    if card is not None and card.family == "two_stage":
-        load_exported(net, path, recipe.classes, pictures)
-    else:
-        load_exported(net.road, path, recipe.classes, pictures)
+    whole = card is not None and card.family == "two_stage"
+    load_exported(net if whole else net.road, path, recipe.classes, pictures)
 
 
 def judge(recipe: Recipe, net: nn.Module) -> tuple[float, dict[str, float]]:

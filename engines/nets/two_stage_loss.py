@@ -65,59 +65,65 @@ def second_stage_loss(
         "total" to differentiate, and its parts "classes" and "boxes" and the number of proposals that learn a
         box, "cells".
     """
-    counts = [len(boxes) for boxes in proposals]
-    refined = refine(torch.cat(list(proposals)), corrections)
+    own, picture = _joined(proposals)
+    truth, of = _joined([target.xyxy for target in targets])
+    refined = refine(own, corrections)
     probability = logits.detach().sigmoid()
     goal = torch.zeros_like(logits)
-    weight = ALPHA * probability.pow(GAMMA)
-    box_losses, total, start = [], logits.new_zeros(()), 0
-    for own, target, count in zip(proposals, targets, counts, strict=True):
-        rows = slice(start, start + count)
-        start += count
-        weight[rows] *= _trusted(own, target)
-        if len(target.xyxy) == 0:
-            continue
-        overlap, label = box_iou(own, target.xyxy).max(dim=1)
+    weight = ALPHA * probability.pow(GAMMA) * _trusted(own, picture, targets)
+    total, box = logits.new_zeros(()), corrections.sum() * 0
+    positive = picture.new_zeros(0)
+    if len(truth):
+        overlap = box_iou(own, truth).masked_fill(picture[:, None] != of[None], 0.0)
+        overlap, label = overlap.max(dim=1)
         positive = (overlap >= MATCH_IOU).nonzero().squeeze(1)
-        if len(positive) == 0:
-            continue
         label = label[positive]
-        mine = refined[rows][positive]
-        quality = _paired_iou(mine.detach(), target.xyxy[label]).clamp(min=MIN_TARGET)
-        allowed = target.allowed[label]
-        best = probability[rows][positive].masked_fill(~allowed, -1.0).argmax(-1)
-        row = positive + rows.start
-        weight[row] = weight[row].masked_fill(allowed, 0.0)
-        weight[row, best] = quality
-        goal[row, best] = quality
-        box_losses.append(generalized_box_iou_loss(mine, target.xyxy[label]) * quality)
-        total = total + quality.sum()
+        mine = refined[positive]
+        quality = _paired_iou(mine.detach(), truth[label]).clamp(min=MIN_TARGET)
+        allowed = torch.cat([target.allowed for target in targets])[label]
+        best = probability[positive].masked_fill(~allowed, -1.0).argmax(-1)
+        weight[positive] = weight[positive].masked_fill(allowed, 0.0)
+        weight[positive, best] = quality
+        goal[positive, best] = quality
+        box = box + (generalized_box_iou_loss(mine, truth[label]) * quality).sum()
+        total = quality.sum()
     if add_up is not None:
         total = add_up(total)
     total = total.clamp(min=1.0)
     entropy = functional.binary_cross_entropy_with_logits(logits, goal, reduction="none")
     classes = (weight * entropy).sum() / total
-    box = torch.cat(box_losses).sum() / total if box_losses else corrections.sum() * 0
+    box = box / total
     return {
         "total": classes + BOX_WEIGHT * box,
         "classes": classes.detach(),
         "boxes": box.detach(),
-        "cells": torch.tensor(float(sum(len(item) for item in box_losses))),
+        "cells": torch.tensor(float(len(positive))),
     }
 
 
-def _trusted(boxes: Tensor, target: Target) -> Tensor:
+def _joined(boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Boxes of all pictures (R, 4), and the number of each one's picture (R,)."""
+    device = boxes[0].device
+    counts = torch.tensor([len(item) for item in boxes], device=device)
+    picture = torch.arange(len(boxes), device=device).repeat_interleave(
+        counts, output_size=sum(len(item) for item in boxes)
+    )
+    return torch.cat(list(boxes)), picture
+
+
+def _trusted(boxes: Tensor, picture: Tensor, targets: Sequence[Target]) -> Tensor:
     """(R, C) 1.0 where the absence of a label means absence of the object, else 0.0."""
-    trusted = target.known.float()[None].repeat(len(boxes), 1)
-    if len(target.ignore):
-        corner = torch.maximum(boxes[:, None, :2], target.ignore[None, :, :2])
-        far = torch.minimum(boxes[:, None, 2:], target.ignore[None, :, 2:])
-        common = (far - corner).clamp(min=0).prod(-1)
-        own = (boxes[:, 2:] - boxes[:, :2]).prod(-1).clamp(min=1e-6)
-        covered = common > COVERED * own[:, None]
-        unknown = (covered[:, :, None] & target.ignore_classes[None]).any(1)
-        trusted = trusted * ~unknown
-    return trusted
+    trusted = torch.stack([target.known for target in targets])[picture].float()
+    regions, of = _joined([target.ignore for target in targets])
+    if len(regions) == 0:
+        return trusted
+    corner = torch.maximum(boxes[:, None, :2], regions[None, :, :2])
+    far = torch.minimum(boxes[:, None, 2:], regions[None, :, 2:])
+    common = (far - corner).clamp(min=0).prod(-1)
+    own = (boxes[:, 2:] - boxes[:, :2]).prod(-1).clamp(min=1e-6)
+    covered = (common > COVERED * own[:, None]) & (picture[:, None] == of[None])
+    classes = torch.cat([target.ignore_classes for target in targets]).float()
+    return trusted * (covered.float() @ classes == 0)
 
 
 def _paired_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -142,6 +142,19 @@ def test_a_road_engine_becomes_the_first_stage_and_stays_as_it_is_where_frozen(
     assert "second_boxes" in lines[0] and "cells" not in lines[0].replace("second_cells", "")
 
 
+def test_a_road_checkpoint_becomes_the_first_stage_too(recipe_file: Path, tmp_path: Path) -> None:
+    plain = ['family="road"', "net={}"]
+    last = training.train(load_recipe(recipe_file, plain), tmp_path / "road", device=CPU)
+    recipe = load_recipe(recipe_file)
+    net = two_stage.build(recipe)
+    two_stage.start(net, str(last), recipe, two_stage.loader(recipe, (0, 1)))
+    wanted = checkpoint.load(last)["mean"]
+    assert all(torch.equal(value, wanted[name]) for name, value in net.road.state_dict().items())
+    checkpoint.save(last, checkpoint.load(last) | {"folded": True})
+    with pytest.raises(ConfigError, match="export it and start from the ONNX file"):
+        two_stage.start(net, str(last), recipe, two_stage.loader(recipe, (0, 1)))
+
+
 def test_an_exported_engine_and_a_checkpoint_start_the_next_training(
     recipe_file: Path, tmp_path: Path
 ) -> None:

@@ -90,7 +90,7 @@ def test_features_are_those_under_the_proposal() -> None:
     torch.testing.assert_close(features[0, 0, 0], centres)
     torch.testing.assert_close(features[0, 1, :, 0], centres + 1)
     torch.testing.assert_close(features[1], features[0] + 100)
-    same = roi_align(merged, [boxes, boxes], POOLED, 1 / 8, 2, True)
+    same = roi_align(merged, [boxes, boxes], POOLED, 1 / 8, 1, True)
     torch.testing.assert_close(features, same)
 
 
