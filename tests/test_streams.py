@@ -8,15 +8,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from perception import streams as module
 from perception.config import Config
 from perception.errors import InputError, SourceError, StageError
-from perception.sources import LiveOptions, live
+from perception.sources import LiveOptions, live, open_source
 from perception.streams import Stream, Streams
 from perception.types import FrameResult
 from tests.sources.senders import HttpSender, TcpSender, transport_stream
@@ -221,6 +223,64 @@ def test_one_engine_serves_all_streams_in_turn(monkeypatch: pytest.MonkeyPatch) 
     mean = sum(seen.values()) / 4
     assert mean > 10
     assert all(abs(count - mean) <= 0.1 * mean + 1 for count in seen.values()), seen
+
+
+def test_four_cameras_share_the_road_engine_and_one_that_dies_changes_nothing(root: Path) -> None:
+    """Ten frames a second each. Where the machine is too slow for that, the shares are equal all the same."""
+    source = open_source(root / "sample_videos" / "day_highway.mp4")
+    jpegs = [
+        cv2.imencode(".jpg", cv2.resize(frame.image, (640, 360)))[1].tobytes()
+        for frame in islice(source, 0, 50, 5)
+    ]
+    source.close()
+    counts: Counter[int] = Counter()
+    objects: Counter[int] = Counter()
+    events: list[int] = []
+
+    def take(result: FrameResult) -> None:
+        number = result.frame.stream
+        counts[number] += 1
+        objects[number] += len(result.tracks["road"])
+        events.extend(number for _ in result.events)
+
+    def shares(seconds: float) -> dict[int, int]:
+        before = Counter(counts)
+        time.sleep(seconds)
+        return dict(counts - before)
+
+    cameras = [HttpSender(rate=10, jpegs=jpegs) for _ in range(4)]
+    try:
+        with Streams("camera", on_result=take) as streams:
+            for camera in cameras:
+                streams.add(f"{camera.url}/video")
+            until(lambda: len(counts) == 4 and min(counts.values()) > 3)
+            all_four = shares(3)
+            cameras[3].close()
+            until(
+                lambda: (
+                    not (
+                        streams.streams[3].run is None
+                        or streams.streams[3].run.counts()["connected"]
+                    )
+                )
+            )
+            events.clear()
+            three = shares(3)
+            ledgers = [stream.run.counts() for stream in streams.streams if stream.run is not None]
+    finally:
+        for camera in cameras:
+            camera.close()
+    mean = sum(all_four.values()) / 4
+    assert mean > 3
+    for number in range(4):
+        # A frame more or less is where the time was cut, not a share.
+        assert abs(all_four[number] - mean) <= 0.1 * mean + 1, all_four
+    assert set(three) == {0, 1, 2}
+    for number in range(3):
+        assert three[number] >= 0.9 * all_four[number] - 1, (all_four, three)
+    assert not events, "the others did not notice"
+    assert all(objects[number] for number in range(4)), "there are cars in the picture"
+    assert all(ledger["reconnects"] == 0 for ledger in ledgers[:3])
 
 
 class Failing(Taking):

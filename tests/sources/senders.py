@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -122,14 +124,20 @@ class _Camera(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
+        begin = time.monotonic()
         for index in range(server.pictures):
-            jpeg = cv2.imencode(".jpg", picture(index, (160, 120)))[1].tobytes()
+            if server.jpegs:
+                jpeg = server.jpegs[index % len(server.jpegs)]
+            else:
+                jpeg = cv2.imencode(".jpg", picture(index, (160, 120)))[1].tobytes()
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             try:
                 self.wfile.write(head.encode() + jpeg + b"\r\n")
             except OSError:
                 return
-            if server.stop.wait(0.04):
+            # By the clock: a busy machine must not slow the camera down.
+            due = begin + (index + 1) / server.rate
+            if server.stop.wait(max(0.0, due - time.monotonic())):
                 return
 
     def log_message(self, *_: Any) -> None:
@@ -137,14 +145,25 @@ class _Camera(BaseHTTPRequestHandler):
 
 
 class HttpSender:
-    """A camera with a web page at /, MJPEG at /video and a recording at /file."""
+    """A camera with a web page at /, MJPEG at /video and a recording at /file.
+
+    Args:
+        jpegs: what it shows, again and again; by default a moving bar.
+    """
 
     def __init__(
-        self, *, password: str | None = None, pictures: int = 1000, folder: Path | None = None
+        self,
+        *,
+        password: str | None = None,
+        pictures: int = 1000,
+        folder: Path | None = None,
+        rate: float = FPS,
+        jpegs: Sequence[bytes] = (),
     ) -> None:
         self._server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Camera)
         self._server.password, self._server.pictures = password, pictures
         self._server.folder = folder
+        self._server.rate, self._server.jpegs = rate, jpegs
         self._server.stop = threading.Event()
         self._server.daemon_threads = False
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
