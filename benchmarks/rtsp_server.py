@@ -16,13 +16,16 @@ import argparse
 
 def launch_line(options: argparse.Namespace) -> str:
     """The pipeline a client gets, in GStreamer's own words."""
-    pay = "rtph264pay name=pay0 pt=96 config-interval=-1"
+    pay = "rtph264pay name=pay0 pt=96"
     if options.file:
-        return f'( filesrc location="{options.file}" ! qtdemux ! h264parse ! {pay} )'
+        # The parameter sets come from the parser, once before each key picture: the payloader would put them
+        # between the slices of one picture, too.
+        parse = "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au"
+        return f'( filesrc location="{options.file}" ! qtdemux ! {parse} ! {pay} )'
     width, height = options.size.split("x")
     picture = f"video/x-raw,width={width},height={height},framerate={options.fps}/1"
     encode = f"x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max={options.fps}"
-    return f"( videotestsrc is-live=true pattern=ball ! {picture} ! {encode} ! {pay} )"
+    return f"( videotestsrc is-live=true pattern=ball ! {picture} ! {encode} ! {pay} config-interval=-1 )"
 
 
 def main() -> None:

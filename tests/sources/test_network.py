@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import socket
 import subprocess
@@ -63,6 +64,43 @@ def test_rtsp_frames_come_with_their_times(rtsp: RtspServer, transport: str) -> 
     steps = [b.pts - a.pts for a, b in pairwise(frames[1:])]
     assert steps == [3600] * 6
     assert frames[-1].image.max() > 200, "the ball of the test picture is white"
+
+
+def test_the_first_rtsp_frame_comes_within_half_a_second(gstreamer: str, root: Path) -> None:
+    server = RtspServer(gstreamer, root / "benchmarks/rtsp_server.py", "--size", "640x360")
+    try:
+        took = []
+        for _ in range(3):
+            start = time.monotonic()
+            source = open_stream(server.url)
+            next(iter(source))
+            took.append(time.monotonic() - start)
+            source.close()
+        # The server's own encoder takes its time to begin, the more so on a busy machine.
+        assert min(took) < 0.5, took
+    finally:
+        server.kill()
+
+
+def test_rtsp_pictures_are_those_of_the_recording(gstreamer: str, root: Path) -> None:
+    """Bit for bit, also where a picture comes in several slices."""
+    clip = root / "sample_videos" / "city_street.mp4"
+    file = open_source(clip)
+    known = {hashlib.sha1(frame.planes.y.tobytes()).digest() for frame in islice(file, 80)}
+    file.close()
+    server = RtspServer(gstreamer, root / "benchmarks/rtsp_server.py", "--file", str(clip))
+    try:
+        source = open_stream(server.url)
+        frames = list(islice(source, 50))
+        source.close()
+    finally:
+        server.kill()
+    strange = [
+        frame.index
+        for frame in frames
+        if hashlib.sha1(frame.planes.y.tobytes()).digest() not in known
+    ]
+    assert not strange
 
 
 def test_rtsp_comes_back_after_its_server_was_restarted(gstreamer: str, root: Path) -> None:
