@@ -1,4 +1,4 @@
-"""Cameras on this machine: V4L2 devices through FFmpeg, and whatever GStreamer can play through OpenCV.
+"""Cameras on this machine: V4L2 devices through FFmpeg, others by way of perception.sources.gstreamer.
 
 A size, rate or pixel format that was asked for is what the driver gives, or it is an error: a camera that
 quietly gives something else is the commonest reason for a slow pipeline.
@@ -10,33 +10,28 @@ import glob
 import os
 import re
 import select
-from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import av
 import av.error
-import cv2
-import numpy as np
 
 from perception.errors import InputError, RequestError
-from perception.sources import LiveOptions, SourceInfo
-from perception.sources.connection import Connection, Lost
+from perception.sources import LiveOptions
+from perception.sources.connection import Connection
+from perception.sources.gstreamer import (
+    GStreamerConnection,
+    gstreamer_pipeline,
+    need_gstreamer,
+    safe_pipeline,
+)
 from perception.sources.live import LiveSource
-from perception.types import U8
 
 # Drivers round rates; 29.97 for 30 is what was asked for.
 RATE_TOLERANCE = 0.02
 LOOK_S = 0.2
 MODE = re.compile(r"(?:(\d+)x(\d+))?(?:@(\d+(?:\.\d+)?))?(?:/(\w+))?")
-JETSON_CSI = (
-    "nvarguscamerasrc sensor-id={sensor} ! video/x-raw(memory:NVMM),width={width},height={height},"
-    "framerate={rate}/1,format=NV12 ! nvvidconv ! video/x-raw,format=BGRx ! videoconvert ! "
-    "video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +109,16 @@ def open_camera(source: str, *, options: LiveOptions | None = None, stream: int 
     options = options or LiveOptions()
     mode = CameraMode.parse(options.camera_mode)
     if "://" in source:
-        pipeline = gstreamer_pipeline(source, mode)
-        _need_gstreamer(source)
+        pipeline = gstreamer_pipeline(source, mode.size, mode.rate)
+        need_gstreamer(source)
 
         def connect(timeout_s: float) -> Any:
-            return GStreamerConnection(pipeline, source, options.read_timeout_s)
+            return GStreamerConnection(
+                pipeline,
+                safe_pipeline(source),
+                open_timeout_s=timeout_s,
+                read_timeout_s=options.read_timeout_s,
+            )
 
     else:
         device = Path(f"/dev/video{int(source)}" if source.isdigit() else source)
@@ -127,7 +127,7 @@ def open_camera(source: str, *, options: LiveOptions | None = None, stream: int 
             return v4l2_connection(device, mode, options.read_timeout_s)
 
     return LiveSource(
-        source if "://" in source else str(device),
+        safe_pipeline(source) if "://" in source else str(device),
         connect,
         reconnect_for_s=options.reconnect_for_s,
         stream=stream,
@@ -204,78 +204,3 @@ def _camera_refusal(error: Any, mode: CameraMode) -> str:
             "`v4l2-ctl --list-formats-ext` lists its modes"
         )
     return f"this is not a camera that can be read ({getattr(error, 'strerror', None) or error}); the number may be another's"
-
-
-def gstreamer_pipeline(source: str, mode: CameraMode) -> str:
-    """The pipeline for csi://N (a Jetson's camera port), or the one that gst:// spells out.
-
-    Raises:
-        RequestError: csi:// without a number.
-    """
-    kind, _, rest = source.partition("://")
-    if kind == "gst":
-        return (
-            rest
-            if "appsink" in rest
-            else f"{rest} ! videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1"
-        )
-    if not rest.isdigit():
-        raise RequestError(f"{source}: a CSI camera is named by its number, as in csi://0")
-    width, height = mode.size or (1280, 720)
-    return JETSON_CSI.format(
-        sensor=int(rest), width=width, height=height, rate=round(mode.rate or 30)
-    )
-
-
-def _need_gstreamer(source: str) -> None:
-    lines = cv2.getBuildInformation().splitlines()
-    if not any(line.strip().startswith("GStreamer:") and "YES" in line for line in lines):
-        raise RequestError(
-            f"{source}: this OpenCV was built without GStreamer; use the system's OpenCV (on a Jetson the "
-            "one of JetPack, in a virtual environment made with --system-site-packages)"
-        )
-
-
-class GStreamerConnection:
-    """Pictures of a GStreamer pipeline that ends in an appsink giving BGR, by way of OpenCV."""
-
-    corrupt = skipped = 0
-    stamps_mean_nothing = True
-
-    def __init__(self, pipeline: str, name: str, timeout_s: float) -> None:
-        settings = [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(timeout_s * 1000)]
-        self._capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER, settings)
-        self._name = name
-        self._stopped = False
-        if not self._capture.isOpened():
-            raise InputError(
-                f"{name}: GStreamer cannot play this pipeline; try it with gst-launch-1.0 to see why"
-            )
-
-    def __iter__(self) -> Iterator[tuple[av.VideoFrame, float]]:
-        return self
-
-    def __next__(self) -> tuple[av.VideoFrame, float]:
-        good, picture = self._capture.read()
-        if self._stopped or not good:
-            raise Lost("the pipeline ended or was silent")
-        pixels: U8 = np.asarray(picture, np.uint8)
-        return av.VideoFrame.from_ndarray(pixels, format="bgr24"), monotonic()
-
-    def describe(self, name: str, transposed: bool) -> SourceInfo:
-        """What OpenCV says of the pipeline."""
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        return SourceInfo(
-            name=name,
-            size=(0, 0),
-            time_base=Fraction(1, 1000),
-            rate=Fraction(rate).limit_denominator(1001) if rate > 0 else None,
-        )
-
-    def interrupt(self) -> None:
-        """A waiting read ends with the picture at hand or its time-out."""
-        self._stopped = True
-
-    def close(self) -> None:
-        self.interrupt()
-        self._capture.release()

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import os
 import pty
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
 
 from perception.errors import InputError, RequestError
 from perception.sources import LiveOptions, camera, is_live, open_source
-from perception.sources.camera import CameraMode, descriptor_of, gstreamer_pipeline, open_camera
+from perception.sources.camera import CameraMode, descriptor_of, open_camera
 
 
 @pytest.mark.parametrize(
@@ -88,29 +90,48 @@ def test_the_descriptor_of_a_device_is_found() -> None:
     assert descriptor_of(name) is None
 
 
-def test_csi_becomes_a_pipeline_for_the_jetson() -> None:
-    made = gstreamer_pipeline("csi://1", CameraMode((1920, 1080), 60.0))
-    assert made.startswith("nvarguscamerasrc sensor-id=1 ! ")
-    assert "width=1920,height=1080,framerate=60/1" in made
-    assert made.endswith("appsink drop=true max-buffers=1 sync=false")
+class Device:
+    """FFmpeg's V4L2 input, played by a test picture of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path, mode: str) -> None:
+        self.asked: list[dict[str, str]] = []
+        self.opened: list[Any] = []
+        really = av.open
+
+        def fake(file: str, *, format: str, options: dict[str, str]) -> Any:
+            assert (file, format) == (str(path), "v4l2")
+            self.asked.append(options)
+            self.opened.append(really(f"testsrc={mode},format=yuv420p", format="lavfi"))
+            return self.opened[-1]
+
+        path.touch()
+        monkeypatch.setattr(camera.av, "open", fake)
 
 
-def test_a_pipeline_of_ones_own_gets_an_end_where_it_has_none() -> None:
-    assert gstreamer_pipeline("gst://videotestsrc", CameraMode()).startswith("videotestsrc ! ")
-    assert "appsink drop=true" in gstreamer_pipeline("gst://videotestsrc", CameraMode())
-    own = "videotestsrc ! appsink name=mine"
-    assert gstreamer_pipeline(f"gst://{own}", CameraMode()) == own
+def test_a_camera_is_asked_for_its_mode_and_gives_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Device(monkeypatch, tmp_path / "video0", "size=320x240:rate=20:duration=1")
+    source = open_camera(
+        str(tmp_path / "video0"), options=LiveOptions(camera_mode="320x240@20", reconnect_for_s=0)
+    )
+    assert device.asked == [{"video_size": "320x240", "framerate": "20"}]
+    assert source.info.size == (320, 240)
+    assert source.info.rate == 20
+    frames = list(islice(source, 15))
+    assert [b.pts - a.pts for a, b in pairwise(frames)] == [4500] * 14, "90 kHz over 20 Hz"
+    source.close()
 
 
-def test_a_csi_camera_is_named_by_number() -> None:
-    with pytest.raises(RequestError, match="csi://0"):
-        open_camera("csi://front")
-
-
-def test_without_gstreamer_a_csi_camera_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera.cv2, "getBuildInformation", lambda: "  GStreamer:   NO\n")
-    with pytest.raises(RequestError, match="built without GStreamer; use the system's OpenCV"):
-        open_camera("csi://0")
+@pytest.mark.parametrize("wish", ["640x480", "320x240@30", "/mjpeg"])
+def test_a_camera_that_gives_something_else_is_refused_and_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    device = Device(monkeypatch, tmp_path / "video0", "size=320x240:rate=20")
+    with pytest.raises(InputError, match=r"the camera gives 320x240@20/.*not what --camera-mode"):
+        open_camera(str(tmp_path / "video0"), options=LiveOptions(camera_mode=wish))
+    with pytest.raises(AssertionError, match="not open"):
+        next(device.opened[0].demux())
 
 
 @pytest.mark.parametrize("text", ["0", "/dev/video0", "csi://0", "gst://x", "rtsp://a/b", "-"])
