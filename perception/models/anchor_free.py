@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perception.backends import Engine, FrameEngine
+from perception.backends import Engine
 from perception.card import EngineCard, InputSpec
 from perception.errors import EngineError
 from perception.geometry import clip, nms
-from perception.preprocess import Mapping, Preprocessor, fitting_size
+from perception.models.pictures import PictureEngine
+from perception.models.yunet import joined
+from perception.preprocess import Mapping
 from perception.types import F32, Detections, Frame
 
 # COCO's 80 class names in its order, with underscores; the road classes bear our own names.
@@ -68,7 +70,11 @@ def yolox_card(engine: Engine) -> EngineCard:
 
 
 class AnchorFree:
-    """A detector around an engine of family "anchor_free" or "yolox".
+    """A detector around an engine of family "anchor_free", "yolox" or "yunet".
+
+    The card's decoder says: `strides`; `objectness`, whether there is a column of it; `activated`,
+    whether scores went through a sigmoid already; `root`, whether a score is the root of objectness
+    times class; `keypoints`, how many pairs of x and y follow the classes; `max_iou`; `nms_groups`.
 
     Args:
         engine: the engine; its card says how to prepare and decode.
@@ -94,10 +100,10 @@ class AnchorFree:
         classes: Sequence[str] | None = None,
     ) -> None:
         self.engine = engine
-        self._frame_engine = engine if isinstance(engine, FrameEngine) else None
         self.card = card
         self.min_score = min_score
         self.classes = card.classes
+        self._output = engine.outputs[0].name
         settings = card.decoder
         self.max_iou = float(max_iou if max_iou is not None else settings.get("max_iou", 0.6))
         self._strides = tuple(settings["strides"])
@@ -107,43 +113,25 @@ class AnchorFree:
         self._wanted = None
         if classes is not None:
             self._wanted = np.array([name in set(classes) for name in card.classes])
+        self._points = int(settings.get("keypoints", 0))
+        self._root = bool(settings.get("root", False))
+        self._first = 5 if self._objectness else 4
         columns = engine.outputs[0].shape[-1]
-        expected = (5 if self._objectness else 4) + len(card.classes)
-        if columns not in (expected, -1):
+        expected = self._first + len(card.classes) + 2 * self._points
+        if card.family != "yunet" and columns not in (expected, -1):
             raise EngineError(
-                f"{engine.path}: output must have {expected} columns for {len(card.classes)} classes, "
-                f"but has {columns}"
+                f"{engine.path}: output must have {expected} columns for {len(card.classes)} classes"
+                f"{f' and {self._points} keypoints' if self._points else ''}, but has {columns}"
             )
-        spec = engine.inputs[0]
-        self._fixed = None if min(spec.shape[2:]) < 0 else (spec.shape[3], spec.shape[2])
-        self._pixels = pixels or card.input.size[0] * card.input.size[1]
-        self._preprocessors: dict[tuple[int, int], Preprocessor] = {}
-
-    def input_size(self, source: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) of the network's input for a source of (width, height)."""
-        if self._fixed is not None:
-            return self._fixed
-        return fitting_size(source, pixels=self._pixels, multiple=self.card.input.multiple)
+        self._pictures = PictureEngine(engine, card, pixels=pixels)
+        self.input_size = self._pictures.input_size
+        self.preprocessor = self._pictures.preprocessor
 
     def __call__(self, frame: Frame) -> Detections:
         """Detect on one frame."""
-        if self._fixed is not None and self._frame_engine is not None:
-            outputs, (mapping,) = self._frame_engine.infer_frames([frame], self.card.input)
-            width, height = self._fixed
-        else:
-            tensor, mapping = self.preprocessor(frame.size)(frame)
-            outputs = self.engine.infer({self.engine.inputs[0].name: tensor})
-            height, width = tensor.shape[2:]
-        raw = outputs[self.engine.outputs[0].name][0]
-        return self.decode(raw, (width, height), mapping, frame.size)
-
-    def preprocessor(self, source: tuple[int, int]) -> Preprocessor:
-        """The preprocessor for sources of this (width, height)."""
-        found = self._preprocessors.get(source)
-        if found is None:
-            found = Preprocessor(self.card.input, size=self.input_size(source))
-            self._preprocessors[source] = found
-        return found
+        outputs, size, mapping = self._pictures(frame)
+        raw = joined(outputs) if self.card.family == "yunet" else outputs[self._output][0]
+        return self.decode(raw, size, mapping, frame.size)
 
     def decode(
         self,
@@ -168,13 +156,26 @@ class AnchorFree:
         xyxy = clip(xyxy[keep], source)
         visible = (xyxy[:, 2:] - xyxy[:, :2] > 0).all(axis=1)
         keep = keep[visible]
-        return Detections(xyxy[visible], score[keep], class_id[keep], self.classes)
+        kept = rows[keep]
+        points = self._keypoints(raw[kept], grid[kept], stride[kept], score[keep], mapping)
+        return Detections(xyxy[visible], score[keep], class_id[keep], self.classes, points)
+
+    def _keypoints(
+        self, raw: npt.NDArray[Any], corner: F32, stride: F32, score: F32, mapping: Mapping
+    ) -> F32:
+        """(N, K, 3) of the rows kept; a point is as sure as its object."""
+        first = self._first + len(self.classes)
+        points = raw[:, first:].astype(np.float32).reshape(len(raw), self._points, 2)
+        places = mapping.points_to_source((points + corner[:, None]) * stride[:, None])
+        sure = np.broadcast_to(score[:, None, None], (*places.shape[:2], 1))
+        return np.concatenate([places, sure], axis=2)
 
     def _candidates(
         self, raw: npt.NDArray[Any]
     ) -> tuple[npt.NDArray[np.intp], F32, npt.NDArray[np.int32]]:
         """Rows, scores and classes of the cells over the score limit, best MAX_CANDIDATES only."""
-        limit = self.min_score
+        # A score that is a root of the product needs less of the product.
+        limit = self.min_score**2 if self._root else self.min_score
         if not self._activated:
             clipped = min(max(limit, 1e-6), 1 - 1e-6)
             limit = float(np.log(clipped / (1 - clipped)))
@@ -182,9 +183,8 @@ class AnchorFree:
             # The product with a class probability can only be lower, so this filter loses nothing.
             rows = np.flatnonzero(raw[:, 4] >= limit)
         else:
-            rows = np.flatnonzero(raw[:, 4:].max(axis=1) >= limit)
-        first = 5 if self._objectness else 4
-        by_class = raw[rows, first:].astype(np.float32)
+            rows = np.flatnonzero(raw[:, 4 : 4 + len(self.classes)].max(axis=1) >= limit)
+        by_class = raw[rows, self._first : self._first + len(self.classes)].astype(np.float32)
         if self._wanted is not None:
             by_class = np.where(self._wanted, by_class, -np.inf)
         class_id = by_class.argmax(axis=1).astype(np.int32)
@@ -194,6 +194,7 @@ class AnchorFree:
         if self._objectness:
             objectness = raw[rows, 4].astype(np.float32)
             score = score * (objectness if self._activated else _sigmoid(objectness))
+            score = np.sqrt(np.maximum(score, 0)) if self._root else score
         keep = np.flatnonzero(score >= self.min_score)
         if len(keep) > MAX_CANDIDATES:
             keep = keep[np.argsort(-score[keep], kind="stable")[:MAX_CANDIDATES]]

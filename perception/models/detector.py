@@ -9,16 +9,21 @@ from perception.backends import Engine, open_engine
 from perception.backends.installed import engine_path
 from perception.errors import ConfigError, unknown
 from perception.models.anchor_free import AnchorFree, yolox_card
+from perception.models.anchors import Anchors, ultralight_card
 from perception.models.two_stage import TwoStage
+from perception.models.yunet import yunet_card
 from perception.types import FrameResult
 
-FAMILIES: dict[str, type[AnchorFree] | type[TwoStage]] = {
+FAMILIES: dict[str, type[AnchorFree] | type[Anchors] | type[TwoStage]] = {
     "anchor_free": AnchorFree,
+    "anchors": Anchors,
     "two_stage": TwoStage,
+    "ultralight": Anchors,
     "yolox": AnchorFree,
+    "yunet": AnchorFree,
 }
 # What a public checkpoint without a card needs to be told.
-PUBLIC_CARDS = {"yolox": yolox_card}
+PUBLIC_CARDS = {"ultralight": ultralight_card, "yolox": yolox_card, "yunet": yunet_card}
 
 
 class Detector:
@@ -26,7 +31,7 @@ class Detector:
 
     Args:
         engine: an installed engine's name, the path of an ONNX file, or an open `Engine`.
-        family: for an ONNX file without a card ("yolox"); the card decides otherwise.
+        family: for an ONNX file without a card ("yolox", "yunet", "ultralight"); the card decides otherwise.
         task: what results are filed under; None takes the card's.
         backend: see `perception.backends.open_engine`.
         min_score: detections below are dropped.

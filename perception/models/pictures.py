@@ -1,0 +1,57 @@
+"""Frames through an engine: input size, preparation, and the mapping back, for every family of detectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from perception.backends import Engine, FrameEngine
+from perception.card import EngineCard
+from perception.preprocess import Mapping, Preprocessor, fitting_size
+from perception.types import Frame
+
+Outputs = dict[str, npt.NDArray[Any]]
+
+
+class PictureEngine:
+    """An engine that is given frames.
+
+    Args:
+        engine: the engine.
+        card: how it wants its pictures.
+        pixels: for a network that takes any input size: most pixels of the input. None: as many as the
+            card's default size has. The input gets the source's shape.
+    """
+
+    def __init__(self, engine: Engine, card: EngineCard, *, pixels: int | None = None) -> None:
+        self.engine, self.card = engine, card
+        self._frame_engine = engine if isinstance(engine, FrameEngine) else None
+        spec = engine.inputs[0]
+        self._fixed = None if min(spec.shape[2:]) < 0 else (spec.shape[3], spec.shape[2])
+        self._pixels = pixels or card.input.size[0] * card.input.size[1]
+        self._preprocessors: dict[tuple[int, int], Preprocessor] = {}
+
+    def input_size(self, source: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) of the network's input for a source of (width, height)."""
+        if self._fixed is not None:
+            return self._fixed
+        return fitting_size(source, pixels=self._pixels, multiple=self.card.input.multiple)
+
+    def preprocessor(self, source: tuple[int, int]) -> Preprocessor:
+        """The preprocessor for sources of this (width, height)."""
+        found = self._preprocessors.get(source)
+        if found is None:
+            found = Preprocessor(self.card.input, size=self.input_size(source))
+            self._preprocessors[source] = found
+        return found
+
+    def __call__(self, frame: Frame) -> tuple[Outputs, tuple[int, int], Mapping]:
+        """The engine's outputs (borrowed), the input's (width, height), and where source pixels lie in it."""
+        if self._fixed is not None and self._frame_engine is not None:
+            outputs, (mapping,) = self._frame_engine.infer_frames([frame], self.card.input)
+            return outputs, self._fixed, mapping
+        tensor, mapping = self.preprocessor(frame.size)(frame)
+        outputs = self.engine.infer({self.engine.inputs[0].name: tensor})
+        height, width = tensor.shape[2:]
+        return outputs, (width, height), mapping
