@@ -320,7 +320,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class ObjectView:
-    """One row of the record: a detection, a track, or both."""
+    """One row of the record: a detection, a track, or both.
+
+    `keypoints` are the detection's, each x, y, score; empty where the detector has none.
+    """
 
     task: str
     class_name: str
@@ -329,6 +332,7 @@ class ObjectView:
     track_id: int | None
     predicted: bool
     attributes: dict[str, Any]
+    keypoints: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(slots=True)
@@ -376,6 +380,7 @@ class FrameResult:
                         **self.attributes.get(task, {}).get(i, {}),
                         **_attributes(tracks, track_id),
                     },
+                    keypoints=tuple(map(tuple, found.keypoints[i].tolist())),
                 )
         for task, tracks in self.tracks.items():
             for row in map(int, np.flatnonzero(tracks.detection < 0)):

@@ -169,13 +169,19 @@ class Overlay:
         draw_trails(canvas, paths, colours, self._style.stroke)
 
     def _draw_keypoints(self, canvas: Canvas, result: FrameResult) -> None:
-        side = 2 * self._style.stroke + 3
+        largest = 2 * self._style.stroke + 3
         for task, found in result.detections.items():
             if found.keypoints.size == 0 or (self.tasks is not None and task not in self.tasks):
                 continue
             for row in np.flatnonzero(found.score >= self.min_score):
+                x1, y1, x2, y2 = found.xyxy[row].tolist()
+                # On a small object the points would hide it.
+                side = min(largest, round(min(x2 - x1, y2 - y1) / 10))
+                if side < 3:
+                    continue
                 bgr = class_colour(found.classes[found.class_id[row]])
-                sprite = self._cache.get(("point", bgr), partial(point, canvas.space, side, bgr))
+                key = ("point", bgr, side)
+                sprite = self._cache.get(key, partial(point, canvas.space, side, bgr))
                 for x, y, score in found.keypoints[row].tolist():
                     if score > 0 and abs(x) < 1e6 and abs(y) < 1e6:
                         canvas.blit(sprite, round(x - side / 2), round(y - side / 2))

@@ -142,6 +142,10 @@ def record(result: FrameResult) -> dict[str, Any]:
         if item.predicted:
             entry["predicted"] = True
         entry["attributes"] = item.attributes
+        if item.keypoints:
+            entry["keypoints"] = [
+                [round(x, 1), round(y, 1), round(score, 4)] for x, y, score in item.keypoints
+            ]
         objects.append(entry)
     lanes = []
     if result.lanes is not None:

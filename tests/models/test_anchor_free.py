@@ -185,7 +185,7 @@ def test_the_public_yolox_gives_its_authors_boxes(shared: Path) -> None:
 
 
 def test_a_checkpoint_without_a_card_needs_a_family(shared: Path) -> None:
-    with pytest.raises(ConfigError, match="name its family: --family yolox"):
+    with pytest.raises(ConfigError, match="name its family: --family ultralight or yolox or yunet"):
         Detector(shared / "weights/yolox_nano.onnx")
 
 

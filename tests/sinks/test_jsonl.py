@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception.sinks.jsonl import JsonLinesSink
+from perception.sinks.jsonl import JsonLinesSink, record
 from perception.sources import SourceInfo
 from perception.types import Detections, Event, Frame, FrameResult, Lane, Lanes, Tracks
 
@@ -179,3 +179,15 @@ sink.close()
     assert done.returncode == 0, done.stderr
     assert "out.jsonl: the record cannot be written (File too large)" in done.stdout
     assert len(lines(output)) > 5
+
+
+def test_landmarks_of_a_face_are_in_its_object() -> None:
+    box = np.array([[10, 20, 30, 40]], np.float32)
+    points = np.array([[[12.34, 25, 0.9], [22, 25, 0.9]]], np.float32)
+    found = Detections(
+        box, np.array([0.9], np.float32), np.zeros(1, np.int32), ("face",), keypoints=points
+    )
+    result = FrameResult(Frame(np.zeros((48, 64, 3), np.uint8)), detections={"face": found})
+    (entry,) = record(result)["objects"]
+    assert entry["class"] == "face" and entry["task"] == "face"
+    assert entry["keypoints"] == [[12.3, 25.0, 0.9], [22.0, 25.0, 0.9]]

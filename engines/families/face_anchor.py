@@ -1,0 +1,141 @@
+"""The face detector with anchors: see `engines.nets.face_anchor` and `engines.data.faces`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engines.data.faces import FaceBatch, FaceLoader
+from engines.engine import TorchEngine
+from engines.face_figures import judge_faces
+from engines.families.face_free import MIN_SCORE, PARITY_SIZES, TRAINING, loader, sets_of, sheet
+from engines.graph import gflops, parity, write_graph
+from engines.initial import exported_card, load_checkpoint, load_exported
+from engines.nets.face_anchor import (
+    MEAN,
+    SIZES,
+    STD,
+    STRIDES,
+    VARIANCES,
+    FaceAnchorNet,
+    load_ultralight,
+)
+from engines.nets.face_loss import anchor_loss
+from engines.recipe import Recipe
+from perception.card import EngineCard, InputSpec
+from perception.models.anchors import Anchors, anchor_boxes
+
+__all__ = ["build", "judge", "loader", "losses", "sheet", "start", "write"]
+
+DATA = [
+    {
+        "name": "Ultra-Light-Fast-Generic-Face-Detector RFB-320 (Linzaer), trained on WIDER FACE",
+        "licence": "MIT",
+        "use": "initial weights",
+    },
+    {
+        "name": "YuNet checkpoint (Shiqi Yu et al.), trained on WIDER FACE",
+        "licence": "Apache-2.0",
+        "use": "teacher",
+    },
+    *TRAINING,
+]
+
+
+def card() -> EngineCard:
+    """What the decoder must know of a `FaceAnchorNet`."""
+    return EngineCard(
+        name="face_anchor",
+        family="anchors",
+        task="face",
+        classes=("face",),
+        input=InputSpec(
+            size=(640, 384),
+            colour="rgb",
+            mean=(MEAN,) * 3,
+            std=(STD,) * 3,
+            fit="letterbox",
+            pad=114,
+            multiple=32,
+        ),
+        decoder={
+            "strides": list(STRIDES),
+            "sizes": [list(sizes) for sizes in SIZES],
+            "variances": list(VARIANCES),
+            "max_iou": 0.4,
+        },
+        licence="Apache-2.0",
+    )
+
+
+def build(recipe: Recipe) -> FaceAnchorNet:
+    return FaceAnchorNet()
+
+
+def losses(
+    net: torch.nn.Module,
+    batch: FaceBatch,
+    *,
+    device: torch.device,
+    bf16: bool,
+    add_up: Callable[[Tensor], Tensor],
+) -> dict[str, Tensor]:
+    pictures, faces, size = batch
+    inputs = (pictures.flip(1).float() - MEAN) / STD
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        raw = net(inputs.contiguous(memory_format=torch.channels_last))
+    return anchor_loss(raw.float(), faces, _anchors(size, device), VARIANCES, add_up=add_up)
+
+
+@lru_cache(maxsize=16)
+def _anchors(size: tuple[int, int], device: torch.device) -> Tensor:
+    return torch.from_numpy(anchor_boxes(size, STRIDES, SIZES)).to(device)
+
+
+def start(net: FaceAnchorNet, path: str, recipe: Recipe, loader: FaceLoader | None) -> None:
+    """From a checkpoint, an engine of ours, or the public Ultra-Light RFB file."""
+    if not path.endswith(".onnx"):
+        load_checkpoint(net, path, recipe.classes)
+    elif exported_card(path) is not None:
+        load_exported(net, path, recipe.classes)
+    else:
+        load_ultralight(net, path)
+
+
+def judge(recipe: Recipe, net: torch.nn.Module) -> tuple[float, dict[str, float]]:
+    """Mean F1 over what is held back, at the best score limit."""
+    ours = card()
+    engine = TorchEngine(net, ours, {"predictions": (-1, -1, 5)})
+    detect = Anchors(engine, ours, min_score=MIN_SCORE, pixels=recipe.validate.pixels)
+    return judge_faces(detect, sets_of(recipe))
+
+
+def write(net: FaceAnchorNet, output: Path, recipe: Recipe, metric: dict[str, float]) -> str:
+    """One file with a dynamic batch, height and width (multiples of 32)."""
+    ours = replace(
+        card(),
+        data=DATA,
+        metric=metric,
+        cost={
+            "parameters": float(sum(p.numel() for p in net.parameters())),
+            "gflops": round(gflops(net, 640, 384), 3),
+        },
+        recipe_sha256=recipe.sha256,
+    )
+    write_graph(
+        net,
+        output,
+        ours,
+        example=torch.zeros(1, 3, 384, 640),
+        name="predictions",
+        axes={
+            "images": {0: "batch", 2: "height", 3: "width"},
+            "predictions": {0: "batch", 1: "anchors"},
+        },
+    )
+    return parity(net, output, PARITY_SIZES)
