@@ -15,6 +15,7 @@ from perception.errors import ConfigError, unknown
 STAGES = {
     "detector": "perception.models.detector:Detector",
     "classifier": "perception.tracking.attributes:ClassifierStage",
+    "lanes": "perception.models.lane_stage:LaneStage",
     "tracker": "perception.tracking.stage:TrackerStage",
 }
 

@@ -38,6 +38,7 @@ ALLOWED = {
         "render",
         "privacy",
         "motion",
+        "models",
         "sources",
         "sinks",
         "bench",

@@ -53,11 +53,12 @@ class LaneData:
 
     Args:
         folder: with index.json, NAME.webp and NAME.png.
-        weights: by source: how often, relative to the others. Within a source all are equal.
+        weights: by source: how often, relative to the others. Within a source all are equal. Sources
+            not named are not drawn.
 
     Raises:
         InputError: no index, or a picture is missing or broken.
-        ConfigError: a source that is not there, or no picture left.
+        ConfigError: a source that is not there.
     """
 
     def __init__(self, folder: str | Path, weights: Mapping[str, float]) -> None:
@@ -65,23 +66,21 @@ class LaneData:
         path = self.folder / "index.json"
         if not path.is_file():
             raise InputError(f"{path}: no such file; make it with: python -m engines.label_lanes")
-        index: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        have = sorted(set(index.values()))
+        self.index: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        have = sorted(set(self.index.values()))
         for name in weights:
             if name not in have:
                 raise ConfigError(f"data.weights: {unknown('data source', name, have)}")
-        self.names = sorted(name for name, source in index.items() if weights.get(source, 0) > 0)
-        if not self.names:
-            raise ConfigError("data.weights leaves no picture to train on; give a source a weight")
-        counts: dict[str, int] = {}
-        for name in self.names:
-            counts[index[name]] = counts.get(index[name], 0) + 1
-        chance = np.array([weights[index[n]] / counts[index[n]] for n in self.names])
-        self._cumulative = np.cumsum(chance / chance.sum())
+        self.names = sorted(n for n, source in self.index.items() if weights.get(source, 0) > 0)
+        sources = [self.index[name] for name in self.names]
+        chance = np.array([weights[source] / sources.count(source) for source in sources])
+        self._cumulative = np.cumsum(chance / chance.sum()) if len(chance) else chance
         self._cache: dict[int, tuple[U8, U8]] = {}
 
     def draw(self, rng: np.random.Generator) -> tuple[U8, U8]:
         """A picture (H, W, 3) BGR and its masks (h, w, 2)."""
+        if not self.names:
+            raise ConfigError("data.weights leaves no picture to train on; give a source a weight")
         number = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.names) - 1)
         if number not in self._cache:
             self._cache[number] = self.read(self.names[number])

@@ -179,3 +179,52 @@ class LanesNet(nn.Module):
         for module in self.modules():
             if isinstance(module, (ConvUnit, Rise)):
                 module.fold()
+
+    @property
+    def folded(self) -> bool:
+        """Whether `fold` was called."""
+        return not isinstance(self.first.norm, nn.BatchNorm2d)
+
+
+def settle(net: LanesNet, pictures: Tensor) -> None:
+    """Give normalisations that are only a bias the statistics of pictures; the function stays.
+
+    Args:
+        pictures: (N, 3, H, W), as the network takes them.
+    """
+    sums: dict[ConvUnit | Rise, list[tuple[Tensor, Tensor]]] = {}
+    hooks = []
+    for unit in net.modules():
+        if isinstance(unit, (ConvUnit, Rise)) and _untouched(unit.norm):
+
+            def note(_: nn.Module, __: object, y: Tensor, unit: ConvUnit | Rise = unit) -> None:
+                moments = y.mean(dim=(0, 2, 3)), (y**2).mean(dim=(0, 2, 3))
+                sums.setdefault(unit, []).append(moments)
+
+            layer = unit.conv if isinstance(unit, ConvUnit) else unit.deconv
+            hooks.append(layer.register_forward_hook(note))
+    training = net.training
+    net.eval()
+    for picture in pictures:
+        net(picture[None])
+    net.train(training)
+    for hook in hooks:
+        hook.remove()
+    for unit, moments in sums.items():
+        norm = unit.norm
+        assert isinstance(norm, nn.BatchNorm2d)
+        mean = torch.stack([first for first, _ in moments]).mean(dim=0)
+        variance = torch.stack([second for _, second in moments]).mean(dim=0) - mean**2
+        variance = variance.clamp(min=1e-6)
+        norm.running_mean = mean
+        norm.running_var = variance
+        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.bias.add_(mean)
+
+
+def _untouched(norm: nn.Module) -> bool:
+    """Whether a normalisation has no statistics yet: mean 0, variance 1."""
+    if not isinstance(norm, nn.BatchNorm2d):
+        return False
+    assert norm.running_mean is not None and norm.running_var is not None
+    return bool((norm.running_mean == 0).all() and (norm.running_var == 1).all())

@@ -19,8 +19,8 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from engines.nets.lanes import FIRST, GATHER, ConvUnit, LanesNet, Rise, Spread
-from perception.errors import EngineError, InputError
+from engines.nets.lanes import FIRST, GATHER, ConvUnit, LanesNet, Rise, Spread, settle
+from perception.errors import ConfigError, EngineError, InputError
 
 F64 = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -104,7 +104,7 @@ def load_twinlite(net: LanesNet, path: str | Path, pictures: npt.NDArray[np.floa
         _start_quarter(net, twin, value)
         _start_eighth(net, twin, value)
         _start_decoders(net, twin, value)
-        _settle(net, torch.from_numpy(pictures[:, :, 4:356]))
+        settle(net, torch.from_numpy(pictures[:, :, 4:356]))
 
 
 def _draw(value: dict[str, F64], count: int, rng: np.random.Generator) -> dict[str, F64]:
@@ -191,7 +191,7 @@ def _put(target: nn.Parameter | torch.Tensor, values: F64) -> None:
 
 
 def _put_unit(unit: ConvUnit, weight: F64, bias: F64) -> None:
-    """A convolution with a bias; `_settle` makes the normalisation of it."""
+    """A convolution with a bias; `settle` makes the normalisation of it."""
     _put(unit.conv.weight, weight)
     norm = unit.norm
     assert isinstance(norm, nn.BatchNorm2d)
@@ -289,32 +289,40 @@ def _start_decoders(net: LanesNet, twin: TwinLite, value: dict[str, F64]) -> Non
         net.head.bias[row] = float(bias[0])
 
 
-def _settle(net: LanesNet, pictures: torch.Tensor) -> None:
-    """Give the fitted units' normalisations the statistics they stand for; the function stays."""
-    sums: dict[ConvUnit, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-    hooks = []
-    for unit in net.modules():
-        if isinstance(unit, ConvUnit):
+def load_lanes(net: LanesNet, path: str | Path, pictures: npt.NDArray[np.float32]) -> None:
+    """Put an exported engine of ours into a fresh `net`, whose normalisations get statistics.
 
-            def note(_: nn.Module, __: object, y: torch.Tensor, unit: ConvUnit = unit) -> None:
-                moments = y.mean(dim=(0, 2, 3)), (y**2).mean(dim=(0, 2, 3))
-                sums.setdefault(unit, []).append(moments)
+    Args:
+        pictures: as for `load_twinlite`.
 
-            hooks.append(unit.conv.register_forward_hook(note))
-    training = net.training
-    net.eval()
-    for picture in pictures:
-        net(picture[None])
-    net.train(training)
-    for hook in hooks:
-        hook.remove()
-    for unit, moments in sums.items():
-        norm = unit.norm
-        assert isinstance(norm, nn.BatchNorm2d)
-        mean = torch.stack([first for first, _ in moments]).mean(dim=0)
-        variance = torch.stack([second for _, second in moments]).mean(dim=0) - mean**2
-        variance = variance.clamp(min=1e-6)
-        norm.running_mean = mean
-        norm.running_var = variance
-        norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.bias.add_(mean)
+    Raises:
+        ConfigError: the file holds another network.
+    """
+    arrays = {
+        item.name: torch.from_numpy(numpy_helper.to_array(item).copy())
+        for item in onnx.load(str(path)).graph.initializer
+    }
+    state = net.state_dict()
+    for name, unit in net.named_modules():
+        if isinstance(unit, (ConvUnit, Rise)):
+            layer = "conv" if isinstance(unit, ConvUnit) else "deconv"
+            bias = arrays.pop(f"{name}.{layer}.bias", None)
+            norm = unit.norm
+            if bias is None or not isinstance(norm, nn.BatchNorm2d):
+                raise ConfigError(f"{path}: holds another network: it has no {name}.{layer}.bias")
+            arrays[f"{name}.norm.bias"] = bias
+            arrays[f"{name}.norm.weight"] = torch.full_like(bias, (1 + norm.eps) ** 0.5)
+            arrays[f"{name}.norm.running_mean"] = torch.zeros_like(bias)
+            arrays[f"{name}.norm.running_var"] = torch.ones_like(bias)
+    for name, value in state.items():
+        found = value if name.endswith("num_batches_tracked") else arrays.get(name)
+        if found is None or found.shape != value.shape:
+            have = "is missing" if found is None else f"has shape {tuple(found.shape)}"
+            raise ConfigError(
+                f"{path}: holds another network: {name} must have shape {tuple(value.shape)}, "
+                f"but {have}"
+            )
+        state[name] = found
+    net.load_state_dict(state)
+    with torch.no_grad():
+        settle(net, torch.from_numpy(pictures[:, :, 4:356]))

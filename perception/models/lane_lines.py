@@ -121,7 +121,7 @@ def _link(
         end = start
         while end < count and rows[end] == row:
             end += 1
-        pairs = []
+        pairs: list[tuple[float, int, _Chain, int]] = []
         still = []
         for chain in open_chains:
             missed = chain.row[-1] - row

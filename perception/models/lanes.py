@@ -163,7 +163,8 @@ def with_sides(strokes: Sequence[Stroke], shape: tuple[int, ...]) -> list[tuple[
     picture's lower edge. A line that keeps too close to a nearer one is its double and is left out.
     """
     height, width = shape
-    at_edge = [(_at_row(stroke, height - 1.0), stroke) for stroke in strokes]
+    away = _vanishing_point(strokes, width)
+    at_edge = [(_at_row(stroke, height - 1.0, away), stroke) for stroke in strokes]
     middle = (width - 1) / 2
     left = sorted((item for item in at_edge if item[0] < middle), key=lambda item: -item[0])
     right = sorted((item for item in at_edge if item[0] >= middle), key=lambda item: item[0])
@@ -194,15 +195,36 @@ def _same(a: tuple[float, Stroke], b: tuple[float, Stroke], lane: float) -> bool
     return bool(gap.mean() < CLOSE_LINES * lane)
 
 
-def _at_row(stroke: Stroke, row: float) -> float:
-    """The column at which a stroke, straight on from its near end, meets a row."""
+def _vanishing_point(strokes: Sequence[Stroke], width: int) -> tuple[float, float]:
+    """Column and row where the lines meet: least squares over their near halves, by length.
+
+    Parallel lines, or one alone, meet above the highest of them; no line's own direction says more.
+    """
+    if not strokes:
+        return (width - 1) / 2, -1.0
+    square, right = np.zeros((2, 2)), np.zeros(2)
+    for stroke in strokes:
+        half = max(2, len(stroke.x) // 2)
+        slope, start = np.polyfit(stroke.rows[-half:], stroke.x[-half:], 1)
+        # A column x at row y is `start + slope * y`; flat lines say less about the column.
+        row = np.array([1.0, -slope]) / np.hypot(1.0, slope)
+        square += len(stroke.x) * np.outer(row, row)
+        right += len(stroke.x) * row * start / np.hypot(1.0, slope)
+    highest = min(stroke.top for stroke in strokes)
+    weight = 0.05 * sum(len(stroke.x) for stroke in strokes)
+    square[1, 1] += weight
+    right[1] += weight * (highest - 2.0)
+    x, y = np.linalg.solve(square, right)
+    return float(x), float(min(y, highest - 1.0))
+
+
+def _at_row(stroke: Stroke, row: float, away: tuple[float, float]) -> float:
+    """The column at which a stroke meets a row; below its near end, straight away from `away`."""
     last = stroke.top + len(stroke.x) - 1
+    near = float(stroke.x[-1])
     if row <= last:
         return float(stroke.x[max(0, round(row) - stroke.top)])
-    tail = max(4, len(stroke.x) // 3)
-    ys, xs = stroke.rows[-tail:], stroke.x[-tail:]
-    slope = float(np.polyfit(ys - last, xs, 1)[0]) if len(xs) > 1 else 0.0
-    return float(xs[-1]) + slope * (row - last)
+    return away[0] + (near - away[0]) * (row - away[1]) / (last - away[1])
 
 
 def outlines(masks: LaneMasks, drivable: F32, *, min_score: float) -> tuple[F32, ...]:
@@ -211,8 +233,8 @@ def outlines(masks: LaneMasks, drivable: F32, *, min_score: float) -> tuple[F32,
     soft = cv2.GaussianBlur(drivable, (0, 0), 1.0)
     height, width = soft.shape
     fine = cv2.resize(soft, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
-    on = (fine >= min_score).astype(np.uint8)
-    on = cv2.morphologyEx(on, cv2.MORPH_OPEN, _DISC)
+    above = (fine >= min_score).astype(np.uint8)
+    on = cv2.morphologyEx(above, cv2.MORPH_OPEN, _DISC)
     contours, _ = cv2.findContours(on, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     found = []
     for contour in sorted(contours, key=cv2.contourArea, reverse=True):
