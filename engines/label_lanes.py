@@ -1,20 +1,25 @@
-"""Lane and drivable-area masks by a teacher: `python -m engines.label_lanes -o runs/lanes-data --teacher FILE`.
+"""Lane and drivable-area masks by a teacher: `python -m engines.label_lanes -o runs/lanes-data ...`.
 
 The teacher is the public TwinLiteNet checkpoint (Che et al. 2023, arXiv:2307.10705; MIT), run on each
 picture and on its mirror image, at the size it was made for. Its probabilities are kept, not its
 decisions. Rendered scenes carry their own truth, which is put over the teacher's answer (`with_truth`).
 
-Writes, per picture, NAME.webp (`PICTURE` pixels) and NAME.png (`MASK` pixels: drivable area above lane
-paint, probabilities 0..255 in 16 steps), and index.json with the source of each.
+Two steps, which may run on two machines. Given pictures, clips or rendered scenes, they are put into the
+folder: NAME.webp (`TEACHER` pixels), of rendered scenes NAME.truth.png, and index.json with the source of
+each. Given a teacher, every picture without masks gets NAME.png (`MASK` pixels: drivable area above lane
+paint, probabilities 0..255 in 16 steps).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +33,8 @@ from engines.data.splits import trainable
 from perception.errors import EngineError, InputError, PerceptionError
 from perception.types import F32, U8
 
-PICTURE = (576, 324)
+F64 = npt.NDArray[np.float64]
+
 MASK = (320, 180)
 TEACHER = (640, 360)
 # Width to height of the cameras whose pictures a source squeezed to a square.
@@ -47,31 +53,36 @@ class View:
     name: str
     source: str
     image: U8
-    truth: tuple[dict[int, npt.NDArray[np.float64]], U8] | None = None
+    truth: tuple[dict[int, F64], U8] | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engines.label_lanes", description=__doc__)
     parser.add_argument("-o", "--output", required=True, help="folder of pictures and masks")
-    parser.add_argument("--teacher", required=True, help="twinlitenet_360x640.onnx")
     parser.add_argument("--pictures", nargs="*", default=[], help="folders with annotations.json")
+    parser.add_argument("--sources", nargs="*", help="of those pictures; all if not given")
     parser.add_argument("--clips", nargs="*", default=[], metavar="FILE:EVERY", help="videos")
     parser.add_argument("--rendered", help="folder of `render.py --train --masks`")
-    parser.add_argument("--first", type=int, default=0, help="of the rendered pictures")
     parser.add_argument("--most", type=int, default=0, help="rendered pictures; 0 for all")
-    parser.add_argument("--quality", type=int, default=72, help="of the WebP pictures")
+    parser.add_argument("--quality", type=int, default=70, help="of the WebP pictures")
+    parser.add_argument("--teacher", help="twinlitenet_360x640.onnx: label what has no masks")
+    parser.add_argument("--processes", type=int, default=1, help="that label")
     arguments = parser.parse_args(argv)
+    folder = Path(arguments.output)
     try:
-        views = [pictures(Path(path)) for path in arguments.pictures]
+        views = [pictures(Path(path), arguments.sources) for path in arguments.pictures]
         views += [clip(text) for text in arguments.clips]
         if arguments.rendered:
-            views.append(rendered(Path(arguments.rendered), arguments.first, arguments.most))
-        teacher = Teacher(arguments.teacher)
-        kept = write(views, teacher, Path(arguments.output), arguments.quality)
+            views.append(rendered(Path(arguments.rendered), arguments.most))
+        if views:
+            collect(views, folder, arguments.quality)
+        if arguments.teacher:
+            label(folder, arguments.teacher, arguments.processes)
+        count = len(read_index(folder))
     except PerceptionError as error:
         print(f"engines.label_lanes: {error}", file=sys.stderr)
         return 2
-    print(f"{kept} pictures: {arguments.output}")
+    print(f"{count} pictures: {folder}")
     return 0
 
 
@@ -115,16 +126,18 @@ def frame_of(image: U8, source: str) -> U8:
     return np.asarray(cv2.resize(part, TEACHER, interpolation=method), np.uint8)
 
 
-def pictures(folder: Path) -> Iterator[View]:
-    """The training pictures of a COCO folder."""
+def pictures(folder: Path, sources: Sequence[str] | None = None) -> Iterator[View]:
+    """The training pictures of a COCO folder, of these sources."""
     path = folder / "annotations.json"
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     for number, entry in enumerate(json.loads(path.read_text(encoding="utf-8"))["images"]):
-        if entry["source"] in HALF and number % 2:
-            continue
         file = folder / entry["file_name"]
         source, group = entry["source"], str(entry.get("group", entry["id"]))
+        if sources is not None and source not in sources:
+            continue
+        if source in HALF and number % 2:
+            continue
         if entry["split"] != "train" or not trainable(source, group, file):
             continue
         image = cv2.imread(str(file), cv2.IMREAD_COLOR)
@@ -151,10 +164,10 @@ def clip(text: str) -> Iterator[View]:
         source.close()
 
 
-def rendered(folder: Path, first: int = 0, most: int = 0) -> Iterator[View]:
+def rendered(folder: Path, most: int = 0) -> Iterator[View]:
     """Rendered scenes with their masks."""
     content = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
-    entries: list[dict[str, Any]] = content["images"][first:]
+    entries: list[dict[str, Any]] = content["images"]
     for entry in entries[:most] if most else entries:
         file = folder / entry["file_name"]
         image = cv2.imread(str(file), cv2.IMREAD_COLOR)
@@ -177,58 +190,114 @@ def rendered(folder: Path, first: int = 0, most: int = 0) -> Iterator[View]:
         yield View(f"rendered_{file.stem}", "rendered", image, (lines, area))
 
 
-def with_truth(found: F32, lines: dict[int, npt.NDArray[np.float64]], area: U8) -> F32:
+def truth_masks(lines: dict[int, F64], area: U8) -> U8:
+    """What is known of a rendered scene, (3, h, w) at `MASK` pixels: asphalt, our lane, visible lines."""
+    own, paint = np.zeros(area.shape, np.uint8), np.zeros(area.shape, np.uint8)
+    if -1 in lines and 1 in lines:
+        outline = np.concatenate([lines[-1], lines[1][::-1]])
+        cv2.fillPoly(own, [np.round(outline).astype(np.int32)], 255)
+        own[area < 128] = 0
+    for line in lines.values():
+        stroke = np.round(line * 16).astype(np.int32)[:, None]
+        cv2.polylines(paint, [stroke], False, 255, LINE_WIDTH, cv2.LINE_AA, 4)
+    paint[cv2.dilate(area, np.ones((5, 5), np.uint8)) < 128] = 0
+    masks = [cv2.resize(mask, MASK, interpolation=cv2.INTER_AREA) for mask in (area, own, paint)]
+    return np.stack(masks).astype(np.uint8)
+
+
+def with_truth(found: F32, truth: U8) -> F32:
     """The teacher's answer to a rendered scene, corrected by what is known.
 
     Both masks stay what the teacher means by them: a line is one stroke of `LINE_WIDTH` through its
     dashes, and oncoming lanes are not drivable. Known lines are added where nothing hides them, what is
-    no asphalt is never drivable, and the asphalt between the lines beside us always is.
+    no asphalt is never drivable, and our own lane always is.
+
+    Args:
+        found: (2, h, w) probabilities.
+        truth: of `truth_masks`.
     """
-    found = found.copy()
-    asphalt = area > 127
-    found[0][~asphalt] = 0
-    if -1 in lines and 1 in lines:
-        own = np.zeros(area.shape, np.uint8)
-        outline = np.concatenate([lines[-1], lines[1][::-1]])
-        cv2.fillPoly(own, [np.round(outline).astype(np.int32)], 255)
-        found[0][asphalt & (own > 0)] = 1
-    paint = np.zeros(area.shape, np.uint8)
-    for line in lines.values():
-        stroke = np.round(line * 16).astype(np.int32)[:, None]
-        cv2.polylines(paint, [stroke], False, 255, LINE_WIDTH, cv2.LINE_AA, 4)
-    seen = cv2.dilate(area, np.ones((5, 5), np.uint8))
-    paint[seen < 128] = 0
-    found[1] = np.maximum(found[1], paint.astype(np.float32) / 255)
-    return found
+    asphalt, own, paint = truth.astype(np.float32) / 255
+    area = np.maximum(np.minimum(found[0], asphalt), own)
+    return np.stack([area, np.maximum(found[1], paint)])
 
 
-def write(views: Iterable[Iterable[View]], teacher: Teacher, folder: Path, quality: int) -> int:
-    """Label and write; returns the number of pictures kept."""
+def read_index(folder: Path) -> dict[str, str]:
+    """Sources by name of picture."""
+    path = folder / "index.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; name pictures, clips or rendered scenes")
+    index: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return index
+
+
+def collect(views: Iterable[Iterable[View]], folder: Path, quality: int) -> None:
+    """Put pictures into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    index_path = folder / "index.json"
-    index: dict[str, str] = {}
-    if index_path.is_file():
-        index = json.loads(index_path.read_text(encoding="utf-8"))
+    path = folder / "index.json"
+    index = read_index(folder) if path.is_file() else {}
     for group in views:
-        for view in tqdm(group, unit="picture", disable=not sys.stderr.isatty()):
-            found = teacher(view.image)
-            if (found[0] > 0.5).mean() < LEAST_ROAD.get(view.source, 0.0):
-                continue
+        for view in group:
+            file = folder / f"{view.name}.webp"
+            cv2.imwrite(str(file), view.image, [cv2.IMWRITE_WEBP_QUALITY, quality])
             if view.truth is not None:
-                found = with_truth(found, *view.truth)
-            else:
-                mirrored = teacher(np.ascontiguousarray(view.image[:, ::-1]))
-                found = (found + mirrored[..., ::-1]) / 2
-            small = [cv2.resize(mask, MASK, interpolation=cv2.INTER_AREA) for mask in found]
-            steps = np.round(np.concatenate(small) * 15).astype(np.uint8) * 17
-            picture = cv2.resize(view.image, PICTURE, interpolation=cv2.INTER_AREA)
-            cv2.imwrite(
-                str(folder / f"{view.name}.webp"), picture, [cv2.IMWRITE_WEBP_QUALITY, quality]
-            )
-            cv2.imwrite(str(folder / f"{view.name}.png"), steps, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+                masks = truth_masks(*view.truth)
+                cv2.imwrite(
+                    str(file.with_suffix(".truth.png")),
+                    masks.reshape(-1, MASK[0]),
+                    [cv2.IMWRITE_PNG_COMPRESSION, 9],
+                )
             index[view.name] = view.source
-        index_path.write_text(json.dumps(index), encoding="utf-8")
-    return len(index)
+        path.write_text(json.dumps(index), encoding="utf-8")
+
+
+def label(folder: Path, teacher: str, processes: int) -> None:
+    """Give every picture without masks its masks; pictures that show no road leave the index."""
+    index = read_index(folder)
+    waiting = [name for name in sorted(index) if not (folder / f"{name}.png").is_file()]
+    jobs = [(str(folder), name, index[name], teacher) for name in waiting]
+    bar = tqdm(total=len(jobs), unit="picture", disable=not sys.stderr.isatty())
+    if processes > 1:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+            kept = list(pool.map(_label, jobs, chunksize=8))
+    else:
+        kept = []
+        for job in jobs:
+            kept.append(_label(job))
+            bar.update()
+    bar.close()
+    for name, good in zip(waiting, kept, strict=True):
+        if not good:
+            del index[name]
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _teacher(path: str) -> Teacher:
+    return Teacher(path)
+
+
+def _label(job: tuple[str, str, str, str]) -> bool:
+    """Write the masks of one picture; False when it shows no road."""
+    folder, name, source, path = job
+    file = Path(folder) / f"{name}.webp"
+    image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"{file}: the picture is missing or broken; collect it again")
+    image = np.asarray(cv2.resize(image, TEACHER), np.uint8)
+    teacher = _teacher(path)
+    found = teacher(image)
+    if (found[0] > 0.5).mean() < LEAST_ROAD.get(source, 0.0):
+        return False
+    mirrored = teacher(np.ascontiguousarray(image[:, ::-1]))
+    found = (found + mirrored[..., ::-1]) / 2
+    small = np.stack([cv2.resize(mask, MASK, interpolation=cv2.INTER_AREA) for mask in found])
+    truth = cv2.imread(str(file.with_suffix(".truth.png")), cv2.IMREAD_GRAYSCALE)
+    if truth is not None:
+        small = with_truth(small, np.asarray(truth, np.uint8).reshape(3, MASK[1], MASK[0]))
+    steps = np.round(small.reshape(-1, MASK[0]) * 15).astype(np.uint8) * 17
+    cv2.imwrite(str(file.with_suffix(".png")), steps, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return True
 
 
 if __name__ == "__main__":
