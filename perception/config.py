@@ -77,6 +77,8 @@ class Config:
             if values.get("type") == "classifier":
                 values |= {} if backend is None else {"backend": backend}
                 values |= {} if track else {"tracked": False}
+            if values.get("type") == "lanes" and backend is not None:
+                values["backend"] = backend
             if track or values.get("type") != "tracker":
                 tables.append(values)
         return Config(self.where, tuple(tables), self.overlay, self.video)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,14 +61,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     classification.add_argument(
         "--confusion", metavar="OUT", help="also write the whole confusion table, as CSV"
     )
-    for kind in (tracking, detection, classification):
+    lanes = kinds.add_parser(
+        "lanes", help="lane lines and drivable area of a record: F1, lateral error, IoU"
+    )
+    lanes.add_argument(
+        "--gt", required=True, help="truth: a sample clip's .json, or another record (.jsonl)"
+    )
+    lanes.add_argument("--lanes", required=True, help="the record (.jsonl) to judge")
+    for kind in (tracking, detection, classification, lanes):
         kind.add_argument("--json", action="store_true", help="print JSON instead of a table")
         kind.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
 
 
 def call(options: argparse.Namespace) -> int:
     """Score and print."""
-    kinds = {"tracking": _tracking, "detection": _detection, "classification": _classification}
+    kinds = {
+        "tracking": _tracking,
+        "detection": _detection,
+        "classification": _classification,
+        "lanes": _lanes,
+    }
     return kinds[options.what](options)
 
 
@@ -194,4 +207,17 @@ def _classification(options: argparse.Namespace) -> int:
         print(json.dumps({Path(str(options.engine)).stem: report.as_dict()}, indent=1))
     else:
         print(f"{report.summary()}\n\n{report.table()}\n\n{report.confusions()}")
+    return 0
+
+
+def _lanes(options: argparse.Namespace) -> int:
+    from perception.evaluation.lanes import evaluate, read_lanes, table
+
+    figures = evaluate(read_lanes(options.gt), read_lanes(options.lanes))
+    if options.json:
+        # JSON has no NaN: what could not be measured is null.
+        values = {key: None if value != value else value for key, value in asdict(figures).items()}
+        print(json.dumps(values, indent=1))
+    else:
+        print(table({Path(options.lanes).stem: figures}))
     return 0

@@ -19,7 +19,9 @@ MIN_ROWS = 0.035  # of the height, at least 4
 MIN_LENGTH = 0.07  # of the mask's width
 FLAT = 9.0  # columns per row: flatter is a stop line or the edge of a shadow
 WIDE = 0.3  # of the width: a wider run is no line seen from behind it
-TAIL = 6  # rows that say where a stroke is going
+TAIL = 6  # rows that say where the next row's run is
+FEWEST = 4  # rows of paint that may be part of a line
+REACH = 16  # rows that say where a stroke is going beyond its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def find_strokes(probability: F32, *, min_score: float = 0.5) -> list[Stroke]:
     height, width = probability.shape
     rows, xs, widths, scores = _runs(probability, min_score)
     chains = _link(rows, xs, widths, scores, height=height, width=width)
-    chains = _join(chains, height=height, width=width)
+    chains = _join(chains, height=height)
     strokes = []
     for chain in chains:
         reach = abs(chain.x[0] - chain.x[-1])
@@ -153,42 +155,52 @@ def _link(
                 chain.add(row, xs[i], widths[i], scores[i])
                 open_chains.append(chain)
         start = end
-    return [chain for chain in done + open_chains if len(chain.row) >= 3]
+    return [chain for chain in done + open_chains if len(chain.row) >= FEWEST]
 
 
-def _join(chains: list[_Chain], *, height: int, width: int) -> list[_Chain]:
-    """Chains that continue each other across a gap (a dash, a car) become one."""
-    chains = sorted(chains, key=lambda chain: -chain.row[0])
-    merged = True
-    while merged:
-        merged = False
-        for near in chains:
-            best, best_distance = None, np.inf
-            for far in chains:
-                missed = near.row[-1] - far.row[0]
-                if far is near or not 0 < missed <= JOIN * height:
+def _join(chains: list[_Chain], *, height: int) -> list[_Chain]:
+    """Chains that continue each other across a gap (a dash, a car) become one, from near to far."""
+    waiting = sorted(chains, key=lambda chain: -chain.row[0])
+    joined = []
+    while waiting:
+        near = waiting.pop(0)
+        while True:
+            x, slope = _end(near, far=True)
+            best, best_off = None, np.inf
+            for chain in waiting:
+                missed = near.row[-1] - chain.row[0]
+                if not 0 < missed <= JOIN * height:
                     continue
-                if abs(near.slope - far.slope) > 0.35 + 0.25 * abs(near.slope):
+                other_x, other_slope = _end(chain, far=False)
+                if abs(slope - other_slope) > 0.35 + 0.25 * abs(slope):
                     continue
-                middle = (near.slope + _first_slope(far)) / 2
-                distance = abs(near.x[-1] + middle * missed - far.x[0])
-                gate = 1.5 + 0.15 * missed * (1 + abs(near.slope))
-                if distance <= gate and distance < best_distance:
-                    best, best_distance = far, distance
-            if best is not None:
-                for values in zip(best.row, best.x, best.width, best.score, strict=True):
-                    near.add(*values)
-                near.slope = best.slope
-                chains.remove(best)
-                merged = True
+                off = abs(x + (slope + other_slope) / 2 * missed - other_x)
+                if off <= 1.5 + 0.15 * missed * (1 + abs(slope)) and off < best_off:
+                    best, best_off = chain, off
+            if best is None:
                 break
-    return chains
+            waiting.remove(best)
+            near.row += best.row
+            near.x += best.x
+            near.width += best.width
+            near.score += best.score
+        joined.append(near)
+    return joined
 
 
-def _first_slope(chain: _Chain) -> float:
-    """Columns per row upwards at a chain's near end."""
-    ahead = min(TAIL, len(chain.row) - 1)
-    return (chain.x[ahead] - chain.x[0]) / max(1, chain.row[0] - chain.row[ahead])
+def _end(chain: _Chain, *, far: bool) -> tuple[float, float]:
+    """Column at an end of a chain, and columns per row upwards there.
+
+    The outermost rows cut the paint askew, so they are not asked.
+    """
+    cut = 2 if len(chain.row) > 8 else 1 if len(chain.row) > 5 else 0
+    inner = slice(cut, len(chain.row) - cut)
+    part = slice(-REACH, None) if far else slice(None, REACH)
+    row, x = np.array(chain.row[inner][part], np.float64), np.array(chain.x[inner][part])
+    middle = row.mean()
+    spread = row - middle
+    slope = -float(spread @ (x - x.mean()) / max(1e-6, spread @ spread))
+    return float(x.mean()) + slope * (middle - chain.row[-1 if far else 0]), slope
 
 
 def _stroke(chain: _Chain) -> Stroke:
