@@ -218,8 +218,9 @@ def settle(net: LanesNet, pictures: Tensor) -> None:
         variance = variance.clamp(min=1e-6)
         norm.running_mean = mean
         norm.running_var = variance
-        norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.bias.add_(mean)
+        factor = norm.weight / (1 + norm.eps) ** 0.5
+        norm.weight.copy_(factor * (variance + norm.eps).sqrt())
+        norm.bias.add_(factor * mean)
 
 
 def _untouched(norm: nn.Module) -> bool:
