@@ -292,8 +292,11 @@ def _label(job: tuple[str, str, str, str]) -> bool:
     mirrored = teacher(np.ascontiguousarray(image[:, ::-1]))
     found = (found + mirrored[..., ::-1]) / 2
     small = np.stack([cv2.resize(mask, MASK, interpolation=cv2.INTER_AREA) for mask in found])
-    truth = cv2.imread(str(file.with_suffix(".truth.png")), cv2.IMREAD_GRAYSCALE)
-    if truth is not None:
+    known = file.with_suffix(".truth.png")
+    if known.is_file():
+        truth = cv2.imread(str(known), cv2.IMREAD_GRAYSCALE)
+        if truth is None:
+            raise InputError(f"{known}: is broken; collect the scene again")
         small = with_truth(small, np.asarray(truth, np.uint8).reshape(3, MASK[1], MASK[0]))
     steps = np.round(small.reshape(-1, MASK[0]) * 15).astype(np.uint8) * 17
     cv2.imwrite(str(file.with_suffix(".png")), steps, [cv2.IMWRITE_PNG_COMPRESSION, 9])

@@ -86,22 +86,20 @@ def _runs(
     probability: F32, limit: float
 ) -> tuple[list[int], list[float], list[float], list[float]]:
     """Runs of paint in rows, the nearest row first: row, centre of gravity, width, mean probability."""
-    height, width = probability.shape
-    on = np.zeros((height, width + 2), np.int8)
-    on[:, 1:-1] = probability >= limit
-    change = np.diff(on, axis=1)
-    row, first = np.nonzero(change > 0)
-    _, last = np.nonzero(change < 0)
-    total = np.zeros((height, width + 1), np.float32)
-    np.cumsum(probability, axis=1, out=total[:, 1:])
-    moment = np.zeros((height, width + 1), np.float64)
-    np.cumsum(probability * np.arange(width, dtype=np.float32), axis=1, out=moment[:, 1:])
-    weight = total[row, last] - total[row, first]
-    x = (moment[row, last] - moment[row, first]) / np.maximum(weight, 1e-6)
-    wide = last - first
+    width = probability.shape[1]
+    flat = np.flatnonzero(probability >= limit)
+    if not len(flat):
+        return [], [], [], []
+    row, column = np.divmod(flat, width)
+    value = probability.ravel()[flat]
+    # A run starts where the pixel before is not its neighbour, or is in another row.
+    first = np.flatnonzero((np.diff(flat, prepend=-2) > 1) | (column == 0))
+    weight = np.add.reduceat(value, first)
+    x = np.add.reduceat(value * column, first) / weight
+    wide = np.diff(first, append=len(flat))
     keep = np.flatnonzero(wide <= WIDE * width)[::-1]
     score = weight / wide
-    return row[keep].tolist(), x[keep].tolist(), wide[keep].tolist(), score[keep].tolist()
+    return row[first][keep].tolist(), x[keep].tolist(), wide[keep].tolist(), score[keep].tolist()
 
 
 def _link(
@@ -213,7 +211,8 @@ def _stroke(chain: _Chain) -> Stroke:
     middle, half = (row[0] + row[-1]) / 2, max(1.0, (row[-1] - row[0]) / 2)
     basis = np.vander((row - middle) / half, degree + 1)
     for _ in range(2):
-        factor = np.linalg.lstsq(basis * weight[:, None], x * weight, rcond=None)[0]
+        weighted = basis.T * weight**2
+        factor = np.linalg.solve(weighted @ basis + 1e-9 * np.eye(degree + 1), weighted @ x)
         off = np.abs(basis @ factor - x)
         weight = np.array(chain.score[::-1]) / (1 + (off / 1.5) ** 2)
     if np.sqrt(np.average(off**2, weights=weight)) < 0.8:

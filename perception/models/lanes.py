@@ -204,8 +204,7 @@ def _vanishing_point(strokes: Sequence[Stroke], width: int) -> tuple[float, floa
         return (width - 1) / 2, -1.0
     square, right = np.zeros((2, 2)), np.zeros(2)
     for stroke in strokes:
-        half = max(2, len(stroke.x) // 2)
-        slope, start = np.polyfit(stroke.rows[-half:], stroke.x[-half:], 1)
+        slope, start = _near_half(stroke)
         # A column x at row y is `start + slope * y`; flat lines say less about the column.
         row = np.array([1.0, -slope]) / np.hypot(1.0, slope)
         square += len(stroke.x) * np.outer(row, row)
@@ -216,6 +215,16 @@ def _vanishing_point(strokes: Sequence[Stroke], width: int) -> tuple[float, floa
     right[1] += weight * (highest - 2.0)
     x, y = np.linalg.solve(square, right)
     return float(x), float(min(y, highest - 1.0))
+
+
+def _near_half(stroke: Stroke) -> tuple[float, float]:
+    """Slope, and column at row 0, of the straight line through a stroke's near half."""
+    half = max(2, len(stroke.x) // 2)
+    y, x = stroke.rows[-half:], stroke.x[-half:]
+    middle = float(y.mean())
+    spread = y - middle
+    slope = float(spread @ x) / float(spread @ spread)
+    return slope, float(x.mean()) - slope * middle
 
 
 def _at_row(stroke: Stroke, row: float, away: tuple[float, float]) -> float:

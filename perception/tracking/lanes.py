@@ -116,13 +116,14 @@ class LaneSmoother:
         if len(rows) >= 3:
             off = seen[rows] - line.x[rows]
             # A straight-line fit of the difference is how the whole line moved.
-            basis = np.stack([np.ones(len(rows)), rows - rows.mean()], axis=1)
-            factor = np.linalg.lstsq(basis, off, rcond=None)[0]
-            common = basis @ factor
+            middle, shift = rows.mean(), off.mean()
+            spread = rows - middle
+            turn = float(spread @ off) / float(spread @ spread)
+            common = shift + turn * spread
             trust = np.clip(np.abs(common).max() / 2.0, 0.35, 1.0)
             moved = trust * common
             every = np.flatnonzero(np.isfinite(line.x))
-            line.x[every] += trust * (factor[0] + factor[1] * (every - rows.mean()))
+            line.x[every] += trust * (shift + turn * (every - middle))
             line.x[rows] += (off - moved) * _share(gap, self.settle_s)
         new = here & ~both
         line.x[new] = seen[new]
