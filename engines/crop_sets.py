@@ -36,6 +36,9 @@ class ClassifierRecipe:
         smoothing: of the labels.
         side: of the square input.
         widths, embedding, drop: see `CropNet`.
+        balance: classes of a source are drawn by their frequency to the power 1 - `balance`.
+        aspect: spread of the crops' aspect (a logarithm).
+        amber: share of red lights that are repainted yellow, of which there are few.
         quarter_turns: share of crops laid on their side.
         mirror: any crop may be mirrored and stays what it is (signs have a table of their own).
         strength: of the augmentation.
@@ -62,6 +65,9 @@ class ClassifierRecipe:
     widths: tuple[int, int, int, int] = (24, 48, 96, 128)
     embedding: int = 256
     drop: float = 0.2
+    balance: float = 0.5
+    aspect: float = 0.06
+    amber: float = 0.0
     quarter_turns: float = 0.0
     mirror: bool = False
     strength: float = 1.0

@@ -24,8 +24,8 @@ from tqdm import tqdm
 from engines import checkpoint
 from engines.classifier import conclude, normalised, predict
 from engines.crop_sets import ClassifierRecipe, CropSets, load
-from engines.data.crop_augment import Spoiler
-from engines.data.crops import MIRRORED, Crops
+from engines.data.crop_augment import Spoiler, amber
+from engines.data.crops import LIGHTS, MIRRORED, Crops
 from engines.ema import RunningMean
 from engines.nets.crops import CropNet
 from engines.recipe import read_table
@@ -33,6 +33,7 @@ from engines.train import choose_device, learning_rate
 from perception.errors import ConfigError, PerceptionError, RunError, unknown
 
 SAVE_EVERY_S = 60.0
+RED, YELLOW = LIGHTS.index("red"), LIGHTS.index("yellow")
 log = logging.getLogger(__name__)
 
 
@@ -216,7 +217,7 @@ class Batches:
             (crops, count) for crops, count in zip(sources, counts, strict=True) if count
         ]
         self._pictures = [torch.from_numpy(crops.pictures).to(device) for crops, _ in self.counts]
-        self._chances = [_chances(crops.labels) for crops, _ in self.counts]
+        self._chances = [_chances(crops.labels, recipe.balance) for crops, _ in self.counts]
         mirrored = torch.tensor(
             [
                 number if recipe.mirror else _number(recipe.classes, MIRRORED.get(name, ""))
@@ -224,7 +225,11 @@ class Batches:
             ]
         )
         self._spoiler = Spoiler(
-            recipe.side, mirrored, quarter_turns=recipe.quarter_turns, strength=recipe.strength
+            recipe.side,
+            mirrored,
+            quarter_turns=recipe.quarter_turns,
+            aspect=recipe.aspect,
+            strength=recipe.strength,
         )
 
     def __call__(self, number: int) -> tuple[Tensor, Tensor]:
@@ -237,10 +242,14 @@ class Batches:
             self.counts, self._pictures, self._chances, strict=True
         ):
             rows = np.searchsorted(chance, rows_of.random(count))
-            chosen = stored[torch.from_numpy(rows).to(self.device)]
+            chosen, known = stored[torch.from_numpy(rows).to(self.device)], crops.labels[rows]
+            if self.recipe.amber:
+                repaint = (known == RED) & (rows_of.random(count) < self.recipe.amber)
+                chosen = amber(chosen, torch.from_numpy(repaint), rng)
+                known = np.where(repaint, YELLOW, known)
             moved, now = self._spoiler.moved(
                 chosen,
-                torch.from_numpy(crops.labels[rows]),
+                torch.from_numpy(known),
                 rng,
                 extent=crops.extent,
                 widen=crops.widen,
@@ -251,10 +260,10 @@ class Batches:
         return spoiled * 255, torch.cat(labels).to(self.device)
 
 
-def _chances(labels: np.ndarray) -> np.ndarray:
-    """Cumulative chances (N,): classes by the square root of their frequency."""
+def _chances(labels: np.ndarray, balance: float) -> np.ndarray:
+    """Cumulative chances (N,): classes by their frequency to the power 1 - `balance`."""
     counts = np.bincount(labels)
-    chance = 1 / np.sqrt(counts[labels])
+    chance = 1.0 / counts[labels] ** balance
     total = np.cumsum(chance / chance.sum())
     total[-1] = 1.0
     return np.asarray(total)

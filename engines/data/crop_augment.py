@@ -35,15 +35,23 @@ class Spoiler:
         side: of the crops that come out.
         mirrored: (C,) what each class is when mirrored, -1 for never.
         quarter_turns: share of crops that are laid on their side: lights hang either way, signs never.
+        aspect: spread of the aspect (a logarithm).
         strength: of everything, 1 as tuned on GTSRB.
     """
 
     def __init__(
-        self, side: int, mirrored: Tensor, *, quarter_turns: float = 0.0, strength: float = 1.0
+        self,
+        side: int,
+        mirrored: Tensor,
+        *,
+        quarter_turns: float = 0.0,
+        aspect: float = 0.06,
+        strength: float = 1.0,
     ) -> None:
         self.side = side
         self.mirrored = mirrored
         self.quarter_turns = quarter_turns
+        self.aspect = aspect
         self.strength = strength
 
     def moved(
@@ -69,7 +77,7 @@ class Spoiler:
         side_of = torch.randint(0, 2, (count,), generator=rng) * 2 - 1
         angle = angle + turned * side_of * (math.pi / 2)
         scale = torch.exp(normal(0.1)) * widen ** torch.rand(count, generator=rng)
-        aspect = torch.exp(normal(0.06))
+        aspect = torch.exp(normal(self.aspect))
         c, s = torch.cos(angle) * scale, torch.sin(angle) * scale
         shear = normal(0.06)
         matrix = torch.stack([c * aspect, -s + shear, s * aspect, c], 1).view(count, 2, 2)
@@ -164,6 +172,15 @@ class Spoiler:
         mask = (inside[:, 0, :, None] & inside[:, 1, None])[:, None].to(pictures.device)
         tone = torch.rand(count, 3, 1, 1, generator=rng).to(pictures.device)
         return torch.where(mask, tone, pictures)
+
+
+def amber(pictures: Tensor, chosen: Tensor, rng: torch.Generator) -> Tensor:
+    """Repaint the `chosen` (B,) crops (B, s, s, 3) uint8 BGR: what is red becomes yellow, grey stays grey."""
+    share = (0.55 + 0.35 * torch.rand(len(chosen), 1, 1, generator=rng)) * chosen[:, None, None]
+    green, red = pictures[..., 1].float(), pictures[..., 2].float()
+    painted = pictures.clone()
+    painted[..., 1] = (green + share.to(green.device) * (red - green).clamp(min=0)).byte()
+    return painted
 
 
 def _some(pictures: Tensor, share: float, rng: torch.Generator, change: object) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from engines.data.crop_augment import Spoiler, _compressed, _cosines  # noqa: E402
+from engines.data.crop_augment import Spoiler, _compressed, _cosines, amber  # noqa: E402
 
 
 def seeded(number: int) -> object:
@@ -66,6 +66,16 @@ def test_a_batch_is_a_function_of_its_seed_and_stays_in_range() -> None:
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert first.shape == pictures.shape and float(first.min()) >= 0 and float(first.max()) <= 1
     assert torch.isfinite(first).all()
+
+
+def test_red_lights_become_yellow_and_grey_stays() -> None:
+    pictures = torch.full((3, 4, 4, 3), 90, dtype=torch.uint8)
+    pictures[1:, :2] = torch.tensor([30, 40, 230], dtype=torch.uint8)
+    painted = amber(pictures, torch.tensor([True, True, False]), seeded(0))
+    assert torch.equal(painted[0], pictures[0]) and torch.equal(painted[2], pictures[2])
+    assert torch.equal(painted[1, 2:], pictures[1, 2:])
+    blue, green, red = painted[1, 0, 0].tolist()
+    assert blue == 30 and red == 230 and 140 <= green <= 215
 
 
 def test_cosines_are_orthonormal() -> None:
