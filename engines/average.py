@@ -2,7 +2,7 @@
 
 Weights between a fine-tuned network and the one it started from often judge unseen pictures better than
 either (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv:2109.01903). The start may be the public
-YOLOX-nano .onnx. Networks with normalisations are folded first, since statistics do not average.
+file that the family starts from. Networks with normalisations are folded first, since statistics do not average.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from engines import checkpoint
+from engines.families import find_family
 from engines.nets.road import RoadNet
 from engines.nets.yolox import COCO_ROWS, load_yolox
+from engines.recipe import parse_recipe
 from perception.errors import ConfigError, PerceptionError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engines.average", description=__doc__)
     parser.add_argument("first", help="a checkpoint")
-    parser.add_argument("second", help="a checkpoint, or yolox_nano.onnx")
+    parser.add_argument("second", help="a checkpoint, or the public file it started from")
     parser.add_argument("--share", type=float, default=0.5, help="of the first, 0 to 1")
     parser.add_argument("-o", "--output", required=True)
     arguments = parser.parse_args(argv)
@@ -41,6 +43,16 @@ def average(first: str, second: str, *, share: float) -> dict[str, Any]:
         raise ConfigError(f"--share must be in 0..1, but is {share}")
     content = checkpoint.load(first)
     classes = content["classes"]
+    recipe = parse_recipe(content["recipe"], first) if content["recipe"] else None
+    if recipe is not None and recipe.family != "road":
+        family = find_family(recipe.family)
+        nets = [family.build(recipe), family.build(recipe)]
+        for net, path in zip(nets, (first, second), strict=True):
+            family.start(net, path, recipe, None)
+            net.fold()
+        states = [net.state_dict() for net in nets]
+        mean = {name: states[1][name].lerp(value, share) for name, value in states[0].items()}
+        return {**_kept(content), "mean": mean}
     one, two = folded(first, classes), folded(second, classes)
     state = two.state_dict()
     mean = {name: state[name].lerp(value, share) for name, value in one.state_dict().items()}
@@ -52,8 +64,12 @@ def average(first: str, second: str, *, share: float) -> dict[str, Any]:
                 mixed = one.state_dict()[name].clone()
                 mixed[known] = mean[name][known]
                 mean[name] = mixed
+    return {**_kept(content), "mean": mean}
+
+
+def _kept(content: dict[str, Any]) -> dict[str, Any]:
     kept = {key: content[key] for key in ("classes", "name", "recipe", "recipe_sha256", "step")}
-    return {**kept, "folded": True, "mean": mean, "best": -1.0}
+    return {**kept, "folded": True, "best": -1.0}
 
 
 def folded(path: str, classes: Sequence[str]) -> RoadNet:

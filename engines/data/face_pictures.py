@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -36,8 +37,8 @@ class Settings:
     """How much is changed; probabilities unless said otherwise.
 
     Attributes:
-        mosaic: of four pictures instead of one.
-        zoom: (least, most) size of a picture relative to fitting its place.
+        mosaic: of four pictures instead of one; of these, `crowd` are of nine.
+        zoom: (least, most) size of a picture, relative to the middle between fitting and filling its place.
         turn: standard deviation of the angle, degrees; at most twice that.
         flip: of mirroring.
         grey: of a picture without colour, as infrared cameras give.
@@ -45,8 +46,9 @@ class Settings:
         damage: of `engines.data.augment.Settings`.
     """
 
-    mosaic: float = 0.35
-    zoom: tuple[float, float] = (0.3, 1.8)
+    mosaic: float = 0.4
+    crowd: float = 0.35
+    zoom: tuple[float, float] = (0.35, 1.6)
     turn: float = 8.0
     flip: float = 0.5
     grey: float = 0.15
@@ -67,11 +69,16 @@ def make_picture(
     """One training picture of `size` (width, height)."""
     width, height = size
     canvas = np.empty((height, width, 3), np.uint8)
-    if rng.random() < settings.mosaic:
-        x, y = int(rng.uniform(0.3, 0.7) * width), int(rng.uniform(0.3, 0.7) * height)
-        tiles = [(0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height)]
-    else:
-        tiles = [(0, 0, width, height)]
+    lines = [0.5] if rng.random() < settings.mosaic else []
+    if lines and rng.random() < settings.crowd:
+        lines = [1 / 3, 2 / 3]
+    columns = [0, *(int((x + rng.uniform(-0.15, 0.15)) * width) for x in lines), width]
+    rows = [0, *(int((y + rng.uniform(-0.15, 0.15)) * height) for y in lines), height]
+    tiles = [
+        (left, top, right, bottom)
+        for top, bottom in pairwise(rows)
+        for left, right in pairwise(columns)
+    ]
     parts = [_place(canvas, tile, draw(rng), rng, settings) for tile in tiles]
     xyxy = np.concatenate([part[0] for part in parts])
     landmarks = np.concatenate([part[1] for part in parts])
@@ -97,7 +104,7 @@ def _place(
     image = picture.image
     height, width = image.shape[:2]
     low, high_zoom = settings.zoom
-    scale = min(wide / width, high / height)
+    scale = (wide / width * high / height) ** 0.5
     scale *= float(np.exp(rng.uniform(np.log(low), np.log(high_zoom))))
     angle = float(np.clip(rng.normal(0, settings.turn), -2 * settings.turn, 2 * settings.turn))
     flip = rng.random() < settings.flip
