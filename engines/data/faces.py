@@ -137,15 +137,20 @@ def _held(entries: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
         key = f"{entry['folder']}/{entry['file_name']}"
         if entry["source"] == "clips":
             clips.setdefault(entry["group"], []).append(key)
-        elif entry["folder"] == "driver":
-            person = re.split(r"[_.]", entry["group"])[0]
-            held[key] = zlib.crc32(person.encode()) % 5 == 0
         else:
-            held[key] = entry["folder"] == "faces" or entry["split"] == "eval"
+            held[key] = held_back(entry["folder"], entry["group"], entry["split"])
     for keys in clips.values():
         for number, key in enumerate(sorted(keys)):
             held[key] = number >= CLIP_TRAINS * len(keys)
     return held
+
+
+def held_back(folder: str, group: str, split: str) -> bool:
+    """Whether a picture that is no frame of a clip judges."""
+    if folder == "driver":
+        person = re.split(r"[_.]", group)[0]
+        return zlib.crc32(person.encode()) % 5 == 0
+    return folder == "faces" or split == "eval"
 
 
 class FaceLoader:
