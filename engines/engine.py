@@ -50,7 +50,11 @@ class TorchEngine:
         self.net.eval()
         pictures = torch.from_numpy(feeds["images"]).to(self.device)
         pictures = pictures.contiguous(memory_format=torch.channels_last)
+        # Pictures come in many shapes: a search for the fastest kernels of each would take far longer.
+        search = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = False
         raw = self.net(pictures)
+        torch.backends.cudnn.benchmark = search
         self.net.train(training)
         tensors = [raw] if isinstance(raw, torch.Tensor) else raw
         return {
