@@ -11,6 +11,7 @@ every thread is joined, and the failure is raised in the caller.
 from __future__ import annotations
 
 import threading
+from array import array
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -139,6 +140,30 @@ class Ledger:
         return asdict(self) | {"adds_up": self.adds_up}
 
 
+class Samples:
+    """The newest `limit` numbers, 8 bytes each: a run of days needs no more memory than one of minutes."""
+
+    def __init__(self, limit: int = SAMPLES_KEPT) -> None:
+        self._values = array("d")
+        self._limit = limit
+        self._next = 0
+
+    def append(self, value: float) -> None:
+        if len(self._values) < self._limit:
+            self._values.append(value)
+        else:
+            self._values[self._next] = value
+            self._next = (self._next + 1) % self._limit
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[float]:
+        """Oldest first."""
+        yield from self._values[self._next :]
+        yield from self._values[: self._next]
+
+
 @dataclass(slots=True)
 class Report:
     """What a run did: the ledger, and times from the last SAMPLES_KEPT frames (bounded memory).
@@ -155,8 +180,8 @@ class Report:
     damage: list[str] = field(default_factory=list)
     objects: dict[str, int] = field(default_factory=dict)
     tracks: dict[str, int] = field(default_factory=dict)
-    stages: dict[str, deque[float]] = field(default_factory=dict)
-    latency: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
+    stages: dict[str, Samples] = field(default_factory=dict)
+    latency: Samples = field(default_factory=Samples)
 
     @property
     def fps(self) -> float:
@@ -166,7 +191,7 @@ class Report:
     def add(self, result: FrameResult) -> None:
         self.latency.append(result.latency)
         for name, seconds in result.timings.items():
-            self.stages.setdefault(name, deque(maxlen=SAMPLES_KEPT)).append(seconds)
+            self.stages.setdefault(name, Samples()).append(seconds)
         for found in result.detections.values():
             counts = np.bincount(found.class_id, minlength=len(found.classes))
             for class_id in np.flatnonzero(counts):
@@ -198,7 +223,7 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 4)
 
 
-def quantiles_ms(seconds: Sequence[float] | deque[float]) -> dict[str, float]:
+def quantiles_ms(seconds: Sequence[float] | Samples) -> dict[str, float]:
     """p50, p95, p99 and max in milliseconds; empty when there are no samples."""
     if not seconds:
         return {}

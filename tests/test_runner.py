@@ -11,7 +11,7 @@ import pytest
 
 from perception.errors import PerceptionError, SinkError, SourceError, StageError
 from perception.pipeline import Pipeline
-from perception.runner import Aborted, Channel, Run, run
+from perception.runner import Aborted, Channel, Run, Samples, quantiles_ms, run
 from perception.sources import SourceInfo
 from perception.types import Frame, FrameResult
 
@@ -244,3 +244,12 @@ def test_an_aborted_channel_wakes_a_waiting_put_and_counts_what_is_lost() -> Non
 
 def test_errors_of_a_run_are_perception_errors() -> None:
     assert issubclass(SourceError, PerceptionError)
+
+
+def test_samples_keep_the_newest_in_order() -> None:
+    samples = Samples(limit=3)
+    assert not samples
+    for value in range(5):
+        samples.append(value)
+        assert list(samples) == list(range(max(0, value - 2), value + 1))
+    assert quantiles_ms(samples)["max"] == 4000

@@ -74,8 +74,10 @@ class Connection:
             self.close()
             raise InputError(f"{name}: there is no picture in this stream (only {kinds})")
         self._stream = container.streams.video[0]
-        # Threads that decode several frames at once would hold each back by as many.
-        self._stream.thread_type = "SLICE"
+        # Threads that decode several frames at once would hold each back by as many; few cameras send a picture
+        # in slices that threads could share.
+        self._stream.thread_type = "NONE"
+        self._stream.codec_context.thread_count = 1
         self._stream.codec_context.flags |= LOW_DELAY
         self.stamps_mean_nothing = bool(TIMELESS & set(container.format.name.split(",")))
         self._catch_up = CatchUp() if paced else None
