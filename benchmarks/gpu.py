@@ -1,10 +1,11 @@
 """TensorRT on this machine: builds, parity, frame rates, and what limits them.
 
-    python benchmarks/gpu.py [--engine ONNX ...] [--clip CLIP] [--precision fp32 fp16 int8] [--batch 16] [-o FOLDER]
+    python benchmarks/gpu.py [--engine ONNX ...] [--clip CLIP] [--precision fp32 fp16 int8] [--batch 16]
+                             [--built-only] [-o FOLDER]
 
 For every engine and precision: the build (time, size, layer precisions, parity on frames of the clip), the
 engine alone (batch 1 to --batch, p50 and p99 of one call, copies to and from the GPU included), pictures
-prepared on the CPU and on the GPU, non-maximum suppression on the CPU and as the network's last operator, and
+prepared on the CPU and on the GPU, non-maximum suppression on the CPU and by TensorRT's EfficientNMS, and
 ONNX Runtime on the CPU and, where it is installed, on CUDA. For the first engine in FP16: the whole pipeline on
 the clip, with decoding, overlay and encoding, and what bounds it.
 
@@ -27,18 +28,19 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from perception.backends.installed import installed_engines
 from perception.backends.onnxrt import OnnxRuntimeEngine
 from perception.backends.trt import TensorRTEngine
 from perception.backends.trt_build import build
 from perception.backends.trt_cuda import Cuda
+from perception.backends.trt_plans import find_plan
 from perception.backends.trt_version import load_api
 from perception.bench import machine, measure
 from perception.commands.build import detect
 from perception.config import load_config
-from perception.errors import PerceptionError
+from perception.errors import EngineError, PerceptionError
 from perception.geometry import nms
 from perception.models.detector import FAMILIES
 from perception.sources import open_source
@@ -48,6 +50,8 @@ ROOT = Path(__file__).resolve().parents[1]
 WARM_UP = 20
 PARITY_PICTURES = 16
 CANDIDATES = 1000
+MOST_KEPT = 300
+LEAST_SCORE, MAX_IOU = 0.3, 0.6
 
 
 def timed(work: Callable[[], Any], calls: int) -> dict[str, float]:
@@ -77,41 +81,74 @@ def feeds(engine: Any, batch: int) -> dict[str, Any]:
     }
 
 
+def plan_of(
+    path: Path, precision: str, pictures: Sequence[Any], *, batch: int, built_only: bool
+) -> dict[str, Any]:
+    """The plan, built now or before: what it took and what it is.
+
+    Raises:
+        PerceptionError: it cannot be built, or `built_only` and it has not been.
+    """
+    if built_only:
+        plan, why = find_plan(path, load_api(), precision=precision)
+        if plan is None:
+            raise EngineError(f"not built here: {why}")
+        details = plan.details
+        built = {
+            "build_s": details["seconds"],
+            "layers": details["precisions"],
+            "parity": details.get("parity"),
+            "warnings": details["warnings"],
+        }
+    else:
+        card = OnnxRuntimeEngine(path).card
+        decoder = detect if card is not None and card.family in FAMILIES else None
+        report = build(path, precision=precision, batch=batch, pictures=pictures, detect=decoder)
+        plan = report.plan
+        built = {
+            "build_s": report.seconds,
+            "layers": report.precisions,
+            "parity": report.parity,
+            "warnings": list(report.warnings),
+        }
+    return built | {"plan_mib": round(plan.size / 2**20, 2), "shapes": plan.key.shapes}
+
+
 def bench_engine(
-    path: Path, precision: str, frames: Sequence[Frame], *, batch: int, calls: int
+    path: Path,
+    precision: str,
+    frames: Sequence[Frame],
+    *,
+    batch: int,
+    calls: int,
+    built_only: bool,
 ) -> dict[str, Any]:
     """Everything about one engine in one precision; what could not be done says why."""
     result: dict[str, Any] = {"engine": path.stem, "precision": precision}
     pictures = [frame.image for frame in frames[:PARITY_PICTURES]]
-    card = OnnxRuntimeEngine(path).card
-    decoder = detect if card is not None and card.family in FAMILIES else None
     try:
-        report = build(path, precision=precision, batch=batch, pictures=pictures, detect=decoder)
+        result |= plan_of(path, precision, pictures, batch=batch, built_only=built_only)
     except PerceptionError as error:
         return result | {"failed": str(error)}
-    result |= {
-        "build_s": report.seconds,
-        "plan_mib": round(report.plan.size / 2**20, 2),
-        "layers": report.precisions,
-        "parity": report.parity,
-        "warnings": list(report.warnings),
-        "batch": {},
-    }
-    with TensorRTEngine(path, precision=precision, batch=batch) as engine:
+    result["batch"] = {}
+    options: dict[str, Any] = {"precision": precision, "build": False}
+    with TensorRTEngine(path, **options) as engine:
         for count in sorted({1, 2, 4, 8, batch}):
-            varies = engine.inputs[0].shape[0] < 0
-            if count > batch or (count > 1 and not varies):
+            if count > engine.most_pictures:
                 continue
             given = feeds(engine, count)
-            figures = timed(lambda given=given: engine.infer(given), calls)
+            figures: dict[str, Any] = timed(lambda given=given: engine.infer(given), calls)
             figures["pictures_per_s"] = round(figures["per_s"] * count, 1)
+            alone = timed(lambda count=count: engine.run_alone(count), calls)
+            alone["pictures_per_s"] = round(alone["per_s"] * count, 1)
+            figures["network_only"] = alone
             result["batch"][str(count)] = figures
-        if card is not None:
-            spec = card.input
-            result["prepared_on_gpu"] = timed(lambda: engine.infer_frames([frames[0]], spec), calls)
-    if card is not None:
-        with TensorRTEngine(path, precision=precision, batch=batch, prepare="host") as engine:
-            result["prepared_on_cpu"] = timed(lambda: engine.infer_frames([frames[0]], spec), calls)
+        if engine.card is None:
+            return result
+        spec = engine.card.input
+        result["prepared_on_gpu"] = timed(lambda: engine.infer_frames([frames[0]], spec), calls)
+    with TensorRTEngine(path, **options, prepare="host") as engine:
+        result["prepared_on_cpu"] = timed(lambda: engine.infer_frames([frames[0]], spec), calls)
     return result
 
 
@@ -133,37 +170,38 @@ def bench_onnxruntime(path: Path, size: tuple[int, int], calls: int) -> dict[str
 
 
 def suppression_network(path: Path) -> Path:
-    """ONNX's own NonMaxSuppression on CANDIDATES boxes, padded to a fixed number of results."""
-    node = helper.make_node
-    numbers = {
-        "most": np.array([300], np.int64),
-        "max_iou": np.array([0.6], np.float32),
-        "min_score": np.array([0.3], np.float32),
-        "begin": np.array([0], np.int64),
-        "end": np.array([300], np.int64),
-        "axis": np.array([0], np.int64),
-        "shape": np.array([300, 3], np.int64),
-        "filler": np.zeros((300, 3), np.int64),
-    }
-    nodes = [
-        node("NonMaxSuppression", ["boxes", "scores", "most", "max_iou", "min_score"], ["rows"]),
-        node("Concat", ["rows", "filler"], ["padded"], axis=0),
-        node("Slice", ["padded", "begin", "end", "axis"], ["kept64"]),
-        node("Reshape", ["kept64", "shape"], ["fixed64"]),  # tells TensorRT that the size is fixed
-        node("Cast", ["fixed64"], ["kept"], to=TensorProto.INT32),
-    ]
+    """TensorRT's EfficientNMS on CANDIDATES boxes of one class, 300 results at most."""
+    node = helper.make_node(
+        "EfficientNMS_TRT",
+        ["boxes", "scores"],
+        ["count", "kept", "kept_scores", "kept_classes"],
+        domain="nvidia.tensorrt",  # unknown to ONNX, whose checker then lets it be
+        background_class=-1,
+        box_coding=0,
+        iou_threshold=MAX_IOU,
+        max_output_boxes=MOST_KEPT,
+        plugin_version="1",
+        score_activation=0,
+        score_threshold=LEAST_SCORE,
+    )
+    number = TensorProto.FLOAT
+    whole = TensorProto.INT32
     graph = helper.make_graph(
-        nodes,
+        [node],
         "suppression",
         [
-            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, CANDIDATES, 4]),
-            helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 1, CANDIDATES]),
+            helper.make_tensor_value_info("boxes", number, [1, CANDIDATES, 4]),
+            helper.make_tensor_value_info("scores", number, [1, CANDIDATES, 1]),
         ],
-        [helper.make_tensor_value_info("kept", TensorProto.INT32, [300, 3])],
-        [numpy_helper.from_array(value, name) for name, value in numbers.items()],
+        [
+            helper.make_tensor_value_info("count", whole, [1, 1]),
+            helper.make_tensor_value_info("kept", number, [1, MOST_KEPT, 4]),
+            helper.make_tensor_value_info("kept_scores", number, [1, MOST_KEPT]),
+            helper.make_tensor_value_info("kept_classes", whole, [1, MOST_KEPT]),
+        ],
     )
-    opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("nvidia.tensorrt", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(path))
     return path
 
 
@@ -176,14 +214,21 @@ def bench_suppression(calls: int) -> dict[str, Any]:
     boxes = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1).astype(np.float32)
     scores = random.random(CANDIDATES, np.float32)
     result: dict[str, Any] = {"candidates": CANDIDATES}
-    result["host"] = timed(lambda: nms(boxes, scores, max_iou=0.6), calls)
+
+    def on_host() -> int:
+        sure = scores >= LEAST_SCORE
+        return len(nms(boxes[sure], scores[sure], max_iou=MAX_IOU))
+
+    result["host"] = timed(on_host, calls)
     with tempfile.TemporaryDirectory() as folder:
         path = suppression_network(Path(folder) / "suppression.onnx")
         try:
             build(path, precision="fp32", parity=False)
             with TensorRTEngine(path) as engine:
-                given = {"boxes": boxes[None], "scores": scores[None, None]}
+                given = {"boxes": boxes[None], "scores": scores[None, :, None]}
                 result["device"] = timed(lambda: engine.infer(given), calls)
+                result["device_alone"] = timed(engine.run_alone, calls)
+                result["kept"] = [on_host(), int(engine.infer(given)["count"][0, 0])]
         except PerceptionError as error:
             result["device"] = {"failed": str(error)}
     both = [result["host"]["p50_ms"], result["device"].get("p50_ms", float("inf"))]
@@ -223,7 +268,14 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for path in engines:
         for precision in options.precision:
             print(f"{path.stem} in {precision} ...", file=sys.stderr)
-            row = bench_engine(path, precision, frames, batch=options.batch, calls=options.calls)
+            row = bench_engine(
+                path,
+                precision,
+                frames,
+                batch=options.batch,
+                calls=options.calls,
+                built_only=options.built_only,
+            )
             report["engines"].append(row)
             print(line(row))
         card = OnnxRuntimeEngine(path).card
@@ -257,6 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--clip", type=Path, default=ROOT / "sample_videos" / "day_highway.mp4")
     add("--precision", nargs="*", default=["fp32", "fp16", "int8"])
     add("--batch", type=int, default=16)
+    add("--built-only", action="store_true", help="build nothing, measure what is in the cache")
     add("--calls", type=int, default=300, help="calls per figure")
     add("--rounds", type=int, default=3, help="rounds of the whole pipeline")
     add("--frames", type=int, default=300, help="frames per round")

@@ -303,6 +303,22 @@ class TensorRTEngine:
         mappings = preprocessor(frames, spec, size, self._tensors[name].device)
         return self._run(profile, lambda: self._enqueue(profile)), mappings
 
+    @property
+    def most_pictures(self) -> int:
+        """The largest batch that the plan takes."""
+        return max(profile.high[self.inputs[0].name][0] for profile in self._profiles)
+
+    def run_alone(self, batch: int = 1) -> None:
+        """Run the network on whatever its inputs hold, with no copy in or out: what it costs by itself."""
+        self._open_or_raise()
+        high = self._profiles[-1].high
+        shapes = {
+            spec.name: (batch, *high[spec.name][1:]) if spec.shape[0] < 0 else spec.shape
+            for spec in self.inputs
+        }
+        profile = self._shaped(shapes, "alone")
+        self._run(profile, lambda: self._execute(profile))
+
     def _device_preprocessor(self) -> DevicePreprocessor | None:
         """Compiled at first use; None where pictures are prepared on the host."""
         if self._preprocessor is None and self._prepare != "host":
@@ -381,12 +397,15 @@ class TensorRTEngine:
 
     def _enqueue(self, profile: _Profile) -> None:
         """Queue the network and the copies of its outputs."""
-        if not profile.context.execute_async_v3(self._stream.handle):
-            raise EngineError(f"{self.path.name}: inference failed: {self._api.why()}")
+        self._execute(profile)
         for name, shape in profile.outputs:
             tensor = self._tensors[name]
             size = int(np.prod(shape, dtype=np.int64)) * tensor.dtype.itemsize
             self._stream.to_host(tensor.host, tensor.device, size)
+
+    def _execute(self, profile: _Profile) -> None:
+        if not profile.context.execute_async_v3(self._stream.handle):
+            raise EngineError(f"{self.path.name}: inference failed: {self._api.why()}")
 
     def _run(self, profile: _Profile, work: Callable[[], None]) -> dict[str, npt.NDArray[Any]]:
         if self._graphs and profile.graph is None and profile.runs >= RUNS_BEFORE_CAPTURE:

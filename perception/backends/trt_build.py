@@ -12,6 +12,7 @@ here. Needs TensorRT, cuda-python and the `onnx` package (extra "tensorrt"), and
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from perception.backends.trt import TensorRTEngine
 
 PRECISIONS = ("fp32", "fp16", "int8")
+TACTICS = ("all", "own")
+TACTICS_VARIABLE = "PERCEPTION_TACTICS"
 _log = logging.getLogger(__name__)
 
 
@@ -83,7 +86,7 @@ def build(
     batch: int = 1,
     workspace_mib: int | None = None,
     level: int | None = None,
-    external_tactics: bool = True,
+    external_tactics: bool | None = None,
     force: bool = False,
     parity: bool = True,
     pictures: Sequence[U8] = (),
@@ -100,7 +103,8 @@ def build(
             plan has two profiles: one for exactly 1, one for 1 to `batch`.
         workspace_mib: most scratch memory a layer may use; None: half of what is free.
         level: TensorRT's optimisation level 0..5; None leaves TensorRT's own (3).
-        external_tactics: False leaves out kernels of cuBLAS and cuDNN.
+        external_tactics: False leaves out kernels of cuBLAS and cuDNN, for machines where these are
+            missing or broken; None asks the environment: PERCEPTION_TACTICS=own leaves them out.
         force: build even where a good plan is in the cache, and keep a plan whose parity is outside the
             tolerance.
         parity: compare the plan with ONNX Runtime FP32 and store the report beside it.
@@ -128,6 +132,8 @@ def build(
     model = read_model(path)
     precision = precision or ("int8" if model.quantised else "fp16")
     _check_precision(model, precision)
+    if external_tactics is None:
+        external_tactics = _tactics_asked() == "all"
     profiles = profiles_for(model, size=size, batch=batch)
     shapes = shapes_text(profiles)
     key = PlanKey(model.sha256, api.version, gpu.name, gpu.capability, precision, shapes)
@@ -213,6 +219,13 @@ def _check_precision(model: ModelFile, precision: str) -> None:
         raise RequestError(
             f"{model.path.name} has FP16 weights: ask for fp16, or use the FP32 file"
         )
+
+
+def _tactics_asked() -> str:
+    asked = os.environ.get(TACTICS_VARIABLE, "all") or "all"
+    if asked not in TACTICS:
+        raise RequestError(f"{TACTICS_VARIABLE}: {unknown('choice of kernels', asked, TACTICS)}")
+    return asked
 
 
 def _workspace(cuda: Cuda, mib: int | None) -> int:

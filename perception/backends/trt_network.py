@@ -76,7 +76,7 @@ def build_plan(
     config = builder.create_builder_config()
     _configure(api, config, precision=precision, workspace=workspace, level=level)
     if not external_tactics:
-        config.set_tactic_sources(0)
+        _own_tactics_only(api, config)
     if api.major < 10:
         _keep_fp32(api, config, network, model, precision)
     for shapes in profiles:
@@ -117,19 +117,20 @@ def parse(api: Api, builder: Any, model: ModelFile, precision: str) -> tuple[Any
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
     network = builder.create_network(flags)
     parser = trt.OnnxParser(network, api.logger)
-    missing = [name for name in model.operators if not parser.supports_operator(name)]
-    if missing:
-        raise EngineError(
-            f"{model.path.name}: TensorRT {api.version} does not support the operator"
-            f"{'s' if len(missing) > 1 else ''} {', '.join(missing)}; export the network without, or "
-            "run it with `--backend onnxruntime`"
-        )
     proto = model.proto
     if api.strongly_typed and precision != "fp32" and not model.half:
         proto, kept = to_half(proto)
         _log.debug("%s: %d nodes stay in FP32", model.path.name, len(kept))
     if not parser.parse(proto.SerializeToString()):
         said = [_parser_error(parser.get_error(index)) for index in range(parser.num_errors)]
+        # Asked only now: an operator that a plugin provides is read, and yet not "supported".
+        missing = [name for name in model.operators if not parser.supports_operator(name)]
+        if missing:
+            raise EngineError(
+                f"{model.path.name}: TensorRT {api.version} does not support the operator"
+                f"{'s' if len(missing) > 1 else ''} {', '.join(missing)}; export the network without, "
+                f"or run it with `--backend onnxruntime` ({'; '.join(said) or api.why()})"
+            )
         raise EngineError(
             f"{model.path.name}: TensorRT cannot read it: {'; '.join(said) or api.why()}"
         )
@@ -155,6 +156,17 @@ def _configure(api: Api, config: Any, *, precision: str, workspace: int, level: 
             config.set_flag(trt.BuilderFlag.FP16)
         if precision == "int8":
             config.set_flag(trt.BuilderFlag.INT8)
+
+
+def _own_tactics_only(api: Api, config: Any) -> None:
+    """Leave out the kernels of cuBLAS and cuDNN; TensorRT 11 has none of them any more."""
+    trt = api.trt
+    if api.major < 11:
+        external = (trt.TacticSource.CUBLAS, trt.TacticSource.CUBLAS_LT, trt.TacticSource.CUDNN)
+        sources = config.get_tactic_sources()
+        for one in external:
+            sources &= ~(1 << int(one))
+        config.set_tactic_sources(sources)
 
 
 def _keep_fp32(api: Api, config: Any, network: Any, model: ModelFile, precision: str) -> None:

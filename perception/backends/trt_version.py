@@ -90,7 +90,10 @@ def _api(trt: Any) -> Api:
             "update it (on Jetson: JetPack 6)"
         )
     errors: deque[str] = deque(maxlen=8)
-    return Api(trt, version, numbers[0], _logger(trt, errors), errors)
+    logger = _logger(trt, errors)
+    # TensorRT's own plugins (EfficientNMS_TRT and the like) are known to the parser only after this.
+    trt.init_libnvinfer_plugins(logger, "")
+    return Api(trt, version, numbers[0], logger, errors)
 
 
 def _logger(trt: Any, errors: deque[str]) -> Any:

@@ -35,6 +35,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--batch", type=int, default=1, help="most pictures in one call (default: %(default)s)")
     add("--workspace", type=int, metavar="MIB", help="most scratch memory of a layer")
+    add(
+        "--level",
+        type=int,
+        choices=range(6),
+        help="how long TensorRT looks for fast kernels, 0 to 5 (default: TensorRT's own, 3)",
+    )
+    add(
+        "--tactics",
+        choices=("all", "own"),
+        help="own: no kernels of cuBLAS and cuDNN, where these are missing (default: "
+        "$PERCEPTION_TACTICS, else all)",
+    )
     add("--force", action="store_true", help="build again, and keep a plan outside the tolerances")
     add(
         "--pictures",
@@ -60,6 +72,8 @@ def call(options: argparse.Namespace) -> int:
         size=_size(options.size),
         batch=options.batch,
         workspace_mib=options.workspace,
+        level=options.level,
+        external_tactics=None if options.tactics is None else options.tactics == "all",
         force=options.force,
         parity=not options.no_parity,
         pictures=_pictures(options.pictures),

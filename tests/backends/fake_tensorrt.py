@@ -32,6 +32,7 @@ ENUMERATIONS = (
     "MemoryPoolType",
     "NetworkDefinitionCreationFlag",
     "ProfilingVerbosity",
+    "TacticSource",
     "TensorIOMode",
 )
 DTYPES = {
@@ -57,6 +58,7 @@ class State:
 
     Attributes:
         unsupported: operators the parser does not know.
+        plugins: those of them that a plugin provides: they are parsed all the same.
         parse_errors: what the parser finds wrong with the file.
         refuse: what fails: "builder", "build", "shapes", "context", "execute", "timing", "capture".
         layers: what the inspector calls the layers' types; None works them out.
@@ -68,6 +70,7 @@ class State:
 
     cuda: Any
     unsupported: set[str] = field(default_factory=set)
+    plugins: set[str] = field(default_factory=set)
     parse_errors: list[str] = field(default_factory=list)
     refuse: set[str] = field(default_factory=set)
     layers: str | None = None
@@ -178,7 +181,7 @@ def make(version: str, state: State) -> ModuleType:
             self._workspace = 0
             self.profiling_verbosity = kinds["ProfilingVerbosity"].LAYER_NAMES_ONLY
             self.builder_optimization_level = 3
-            self._sources: int | None = None
+            self._sources = (1 << len(kinds["TacticSource"])) - 1
             self._timing: Any = None
             if major >= 10:
                 self.progress_monitor: Any = None
@@ -191,6 +194,9 @@ def make(version: str, state: State) -> ModuleType:
 
         def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
             self._workspace = pool_size
+
+        def get_tactic_sources(self) -> int:
+            return self._sources
 
         def set_tactic_sources(self, tactic_sources: int) -> bool:
             self._sources = tactic_sources
@@ -303,6 +309,9 @@ def make(version: str, state: State) -> ModuleType:
 
         def parse(self, model: bytes, path: str | None = None) -> bool:
             self._errors = [ParserError(text) for text in state.parse_errors]
+            operators = {node.op_type for node in onnx.load_model_from_string(model).graph.node}
+            for name in sorted(operators & (state.unsupported - state.plugins)):
+                self._errors.append(ParserError(f"No importer registered for op: {name}"))
             if self._errors:
                 return False
             proto = onnx.load_model_from_string(model)
@@ -450,6 +459,10 @@ def make(version: str, state: State) -> ModuleType:
                 return False
             return bool(state.cuda.queue(stream_handle, work))
 
+    def init_libnvinfer_plugins(logger: Any, namespace: str) -> bool:
+        assert isinstance(logger, ILogger)
+        return True
+
     def nptype(trt_type: Any) -> Any:
         return DTYPES[trt_type.name]
 
@@ -463,6 +476,8 @@ def make(version: str, state: State) -> ModuleType:
             continue
         _check(one, real)
         setattr(trt, one.__name__, one)
+    assert real["init_libnvinfer_plugins"] == "(logger, namespace)"
+    trt.init_libnvinfer_plugins = init_libnvinfer_plugins  # type: ignore[attr-defined]
     trt.nptype = nptype  # type: ignore[attr-defined]
     return trt
 

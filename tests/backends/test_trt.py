@@ -409,3 +409,17 @@ def test_a_fixed_network_has_fixed_specs(each: Any, make_tiny: Callable[..., Pat
         assert engine.card is None
         want = OnnxRuntimeEngine(path).infer(images(1))["boxes"]
         assert np.abs(engine.infer(images(1))["boxes"] - want).max() < HALF_ROUNDING
+
+
+def test_the_network_alone_runs_in_every_batch_without_copies(each: Any, tiny: Path) -> None:
+    build(tiny, precision="fp32", batch=4, parity=False)
+    with TensorRTEngine(tiny) as engine:
+        given = {"images": np.ones((4, 3, 32, 64), np.float32)}
+        want = engine.infer(given)["boxes"].copy()
+        copies = each.cuda.calls["cudaMemcpyAsync"]
+        for _ in range(4):
+            engine.run_alone(4)
+            engine.run_alone()
+        assert engine.most_pictures == 4
+        assert each.cuda.calls["cudaMemcpyAsync"] == copies
+        assert (engine.infer(given)["boxes"] == want).all()

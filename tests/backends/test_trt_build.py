@@ -179,6 +179,12 @@ def test_unsupported_operators_are_named_before_building(each: Any, tiny: Path) 
     assert each.state.builds == 0
 
 
+def test_an_operator_that_a_plugin_provides_is_built(each: Any, tiny: Path) -> None:
+    each.state.unsupported = each.state.plugins = {"Relu"}
+
+    assert build(tiny).made
+
+
 def test_what_the_parser_says_is_passed_on(each: Any, tiny: Path) -> None:
     each.state.parse_errors = ["Assertion failed:\n  axis < rank"]
 
@@ -283,8 +289,33 @@ def test_limits_reach_tensorrt(fake: Any, tiny: Path) -> None:
 
     limited, free = fake.state.configs
     assert limited._workspace == 64 << 20 and limited.builder_optimization_level == 5
-    assert limited._sources == 0
-    assert free._workspace == 2 << 30 and free._sources is None
+    assert free._workspace == 2 << 30
+
+
+@pytest.mark.parametrize("asked", ["argument", "environment"])
+def test_kernels_of_other_libraries_can_be_left_out(
+    each: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    build(tiny, precision="fp32")
+    if asked == "environment":
+        monkeypatch.setenv("PERCEPTION_TACTICS", "own")
+    build(tiny, external_tactics=False if asked == "argument" else None)
+
+    free, own = each.state.configs
+    sources = each.trt.TacticSource.__members__
+    outside = {"CUBLAS", "CUBLAS_LT", "CUDNN"} & set(sources)
+    assert all(free._sources >> value & 1 for value in sources.values())
+    for name, value in sources.items():
+        assert bool(own._sources >> value & 1) == (name not in outside)
+
+
+def test_an_unknown_choice_of_kernels_is_refused(
+    fake: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERCEPTION_TACTICS", "some")
+
+    with pytest.raises(RequestError, match="PERCEPTION_TACTICS"):
+        build(tiny)
 
 
 def test_progress_is_told(each: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
