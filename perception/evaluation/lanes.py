@@ -52,7 +52,8 @@ class LaneFigures:
         found: share of true lines that have a pair.
         lateral: mean distance of pairs, pixels of a picture `SCALE` wide; NaN without a pair.
         sides: share of pairs that agree on the side; NaN without a pair.
-        drivable_iou: mean over frames that have an area in either record; NaN when none has.
+        drivable_iou: mean over frames that have an area in either record; NaN when one of the records
+            has no area at all, as the truth of the sample clips.
     """
 
     frames: int
@@ -118,6 +119,7 @@ def evaluate(truth: LaneRecord, found: LaneRecord) -> LaneFigures:
     agreeing: list[bool] = []
     lines = 0
     overlaps = []
+    with_areas = all(any(r.frames[n].drivable for n in common) for r in (truth, found))
     for number in common:
         wanted = [_Line.of(lane, truth.size) for lane in truth.frames[number].lines]
         have = [_Line.of(lane, found.size) for lane in found.frames[number].lines]
@@ -131,7 +133,7 @@ def evaluate(truth: LaneRecord, found: LaneRecord) -> LaneFigures:
             distances.append(distance)
             agreeing.append(side == other)
         areas = truth.frames[number].drivable, found.frames[number].drivable
-        if areas[0] or areas[1]:
+        if with_areas and (areas[0] or areas[1]):
             first = filled(areas[0], truth.size)
             overlaps.append(mask_iou(first, filled(areas[1], found.size)))
     precision = right_found / all_found if all_found else float(all_true == 0)
