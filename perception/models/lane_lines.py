@@ -205,22 +205,31 @@ def _stroke(chain: _Chain) -> Stroke:
     """A smooth line through a chain: a cubic where one fits, the running mean where none does."""
     row = np.array(chain.row[::-1], np.float64)
     x = np.array(chain.x[::-1])
-    weight = np.array(chain.score[::-1])
+    score = np.array(chain.score[::-1])
     every = np.arange(row[0], row[-1] + 1)
     degree = 1 if len(row) < 8 else 2 if len(row) < 24 else 3
     middle, half = (row[0] + row[-1]) / 2, max(1.0, (row[-1] - row[0]) / 2)
-    basis = np.vander((row - middle) / half, degree + 1)
+    basis = _powers((row - middle) / half, degree)
+    weight = score
     for _ in range(2):
-        weighted = basis.T * weight**2
-        factor = np.linalg.solve(weighted @ basis + 1e-9 * np.eye(degree + 1), weighted @ x)
-        off = np.abs(basis @ factor - x)
-        weight = np.array(chain.score[::-1]) / (1 + (off / 1.5) ** 2)
-    if np.sqrt(np.average(off**2, weights=weight)) < 0.8:
-        smooth = np.vander((every - middle) / half, degree + 1) @ factor
+        weighted = basis * weight**2
+        factor = np.linalg.solve(weighted @ basis.T + 1e-9 * np.eye(degree + 1), weighted @ x)
+        off = np.abs(factor @ basis - x)
+        weight = score / (1 + (off / 1.5) ** 2)
+    if weight @ off**2 < 0.8**2 * weight.sum():
+        smooth = factor @ _powers((every - middle) / half, degree)
     else:
         filled = np.interp(every, row, x)
         padded = np.pad(filled, 3, mode="reflect", reflect_type="odd")
         smooth = np.convolve(padded, np.full(7, 1 / 7), mode="valid")
     covered = len(row) / len(every)
-    score = float(np.mean(chain.score)) * (0.5 + 0.5 * covered)
-    return Stroke(int(row[0]), smooth.astype(np.float32), min(1.0, score))
+    sureness = float(score.mean()) * (0.5 + 0.5 * covered)
+    return Stroke(int(row[0]), smooth.astype(np.float32), min(1.0, sureness))
+
+
+def _powers(t: npt.NDArray[np.float64], degree: int) -> npt.NDArray[np.float64]:
+    """(degree + 1, N): 1, t, t^2, ..."""
+    rows = [np.ones_like(t), t]
+    for _ in range(degree - 1):
+        rows.append(rows[-1] * t)
+    return np.stack(rows)

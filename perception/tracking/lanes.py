@@ -137,15 +137,15 @@ def _share(gap: float, constant: float) -> float:
 
 def _match(lines: Sequence[_Line], seen: npt.NDArray[np.float64], gate: float) -> dict[int, int]:
     """Row of `seen` by line number, nearest first."""
-    pairs = []
-    for i, line in enumerate(lines):
-        for j, row in enumerate(seen):
-            both = np.isfinite(line.x) & np.isfinite(row)
-            if both.sum() < 3:
-                continue
-            distance = float(np.abs(line.x[both] - row[both]).mean())
-            if distance <= gate:
-                pairs.append((distance, i, j))
+    if not lines or not len(seen):
+        return {}
+    off = np.abs(np.stack([line.x for line in lines])[:, None] - seen[None])
+    both = np.isfinite(off)
+    count = both.sum(axis=2)
+    distance = np.where(both, off, 0).sum(axis=2) / np.maximum(count, 1)
+    pairs = [
+        (distance[i, j], i, j) for i, j in np.argwhere((count >= 3) & (distance <= gate)).tolist()
+    ]
     matched: dict[int, int] = {}
     for _, i, j in sorted(pairs):
         if i not in matched and j not in matched.values():
