@@ -39,7 +39,8 @@ class ClassifierStage:
     """Classifies the crops of tracked objects, now and then, and gives their tracks an attribute.
 
     A track is classified when it is new, when it has grown by the factor `grown` since it was last asked
-    about, and every `every_s`; never while it is only predicted. All crops of a frame run in one batch. Answers
+    about, and every `every_s`; never while it is only predicted, or cut off by the picture's edge (of a light
+    whose upper half is outside, the dark lower half is seen). All crops of a frame run in one batch. Answers
     are votes (see `perception.tracking.votes`); the leading class becomes `attributes[task]` with its score
     in `attributes[task + "_score"]`, unless it is the network's "none of these" or scores less than `min_score`.
 
@@ -160,6 +161,7 @@ class ClassifierStage:
     ) -> None:
         """Classify what is due, in one batch."""
         waiting = []
+        cut_off = _cut_off(boxes, result.frame.size)
         for row in rows:
             known = self._known.get(int(tracks.track_id[row]))
             if known is None:
@@ -167,7 +169,7 @@ class ClassifierStage:
                 self._known[int(tracks.track_id[row])] = known
             known.seen = time
             side = float((boxes[row, 2:] - boxes[row, :2]).min())
-            if tracks.detection[row] < 0 or side < self.min_side:
+            if tracks.detection[row] < 0 or side < self.min_side or cut_off[row]:
                 continue
             if time - known.asked >= self.every_s or side >= known.side * self.grown:
                 waiting.append((known.asked, row, known, side))
@@ -211,6 +213,13 @@ class ClassifierStage:
         old = [track for track, known in self._known.items() if time - known.seen > FORGET_S]
         for track in old:
             del self._known[track]
+
+
+def _cut_off(xyxy: F32, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """(N,) whether each box reaches the picture's edge, to a pixel."""
+    near = (xyxy[:, :2] <= 1).any(axis=1)
+    far = (xyxy[:, 2:] >= np.array(size, np.float32) - 1).any(axis=1)
+    return np.asarray(near | far, bool)
 
 
 def _boxes(tracks: Tracks, found: Detections | None) -> F32:

@@ -174,6 +174,19 @@ def test_other_classes_and_small_boxes_are_left_alone(colour_engine: Path) -> No
     assert stage.classifier.counts == []
 
 
+@pytest.mark.parametrize(
+    "box", [(0, 20, 20, 60), (20, 1, 40, 40), (170, 20, 200, 60), (20, 80, 40, 119)]
+)
+def test_a_track_that_the_edge_cuts_off_is_not_looked_at(
+    colour_engine: Path, box: tuple[int, int, int, int]
+) -> None:
+    stage = stage_of(colour_engine)
+    stage(result(0, [(1, BOX, RED)]))
+    found = result(200, [(1, box, GREEN)])
+    stage(found)
+    assert len(stage.classifier.counts) == 1 and attribute(found) == "red"
+
+
 def test_votes_are_forgotten_when_time_goes_back(colour_engine: Path) -> None:
     stage = stage_of(colour_engine, memory_s=100.0)
     for time_ms in range(0, 2000, 120):
