@@ -73,6 +73,22 @@ def _match(xyxy: F32, sample: FaceSample) -> tuple[int, int]:
     return hits, false
 
 
+def landmark_error(samples: Sequence[FaceSample], found: Sequence[Detections]) -> float:
+    """Mean distance of a landmark from its label, as a share of the face's mean side; nan without any."""
+    errors = []
+    for sample, detections in zip(samples, found, strict=True):
+        if not detections.keypoints.shape[1] or not len(sample.xyxy):
+            continue
+        overlap = iou(detections.xyxy, sample.xyxy)
+        for row in range(len(detections)):
+            face = int(overlap[row].argmax())
+            if overlap[row, face] >= MATCH:
+                apart = detections.keypoints[row, :, :2] - sample.landmarks[face]
+                side = float((sample.xyxy[face, 2:] - sample.xyxy[face, :2]).mean())
+                errors.append(np.hypot(*apart.T).mean() / side)
+    return float(np.mean(errors)) if errors else float("nan")
+
+
 def best_agreement(
     sets: dict[str, tuple[Sequence[FaceSample], Sequence[Detections]]],
 ) -> tuple[float, dict[str, Agreement]]:

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from engines.face_figures import Agreement, agreement
+from engines.face_figures import Agreement, agreement, landmark_error
 from engines.figures.faces import candidates, judged_frames, tables, taught
 from perception.errors import InputError
 from perception.types import Detections, Frame
@@ -24,10 +24,24 @@ def test_a_detector_agrees_with_itself() -> None:
     assert agreement([sample], [nothing], min_score=0.5) == Agreement(0, 0, 1, 1)
 
 
+def test_landmark_errors_are_shares_of_the_face() -> None:
+    box = np.array([[10, 10, 30, 30]], np.float32)
+    points = np.full((1, 5, 3), 20, np.float32)
+    truth = Detections(box, np.ones(1, np.float32), np.zeros(1, np.int32), ("face",), points)
+    moved = Detections(
+        box, truth.score, truth.class_id, truth.classes, points + np.float32([3, 4, 0])
+    )
+    sample = taught(Frame(np.zeros((48, 64, 3), np.uint8)), truth)
+    assert landmark_error([sample], [truth]) == 0
+    assert landmark_error([sample], [moved]) == pytest.approx(5 / 20)
+    assert np.isnan(landmark_error([sample], [Detections.empty(("face",))]))
+
+
 def test_the_table_has_every_set_and_counts_the_faces() -> None:
     figures = {"labelled": Agreement(17, 2, 1, 4), "driver": Agreement(9, 1, 1, 10)}
-    text = tables({"face_free 640x384": figures}, {"face_free 640x384": 7.25})
-    assert "| face_free 640x384 | 17 of 18 | 0.50 | 0.900 (0.90, 0.10) | 7.2 |" in text
+    name = "face_free 640x384"
+    text = tables({name: figures}, {name: 7.25}, {name: 0.0312})
+    assert f"| {name} | 17 of 18 | 0.50 | 0.900 (0.90, 0.10) | 3.1% | 7.2 |" in text
     assert "labelled 18 in 4 pictures, driver 10 in 10 pictures" in text
 
 
