@@ -26,6 +26,10 @@ MIN_VISIBILITY = 0.3
 # A teacher's box that covers more of the picture than LARGE and scores less is background.
 LARGE, SURE_OF_LARGE = 0.03, 0.45
 
+# Sources whose car never stands close behind another: what reaches the lower edge that wide is the road.
+CLEAR_AHEAD = ("gtsdb", "clips")
+ROAD_WIDTH = 0.5  # of the picture
+
 # What number plates hang on.
 PLATED = ("car", "truck", "bus", "motorcycle")
 
@@ -219,7 +223,7 @@ def add_teacher_labels(
             if sample.known[column] or not (hint or item["class"] in taught):
                 continue
             bears = item["class"] in PLATED and _bears(box[0], plates).any()
-            doubtful = _doubtful(box[0], score, sample.size) and not bears
+            doubtful = _doubtful(box[0], score, sample) and not bears
             if (score < unsure and not bears) or (doubtful and plates is None):
                 continue
             if len(sample.xyxy) and iou(box, sample.xyxy).max() > 0.55:
@@ -255,16 +259,17 @@ def add_teacher_labels(
     return filled
 
 
-def _doubtful(box: F32, score: float, size: tuple[int, int]) -> bool:
+def _doubtful(box: F32, score: float, sample: Sample) -> bool:
     """Whether a teacher's box is background rather than an object not seen surely.
 
     A small object may get a low score, a large one does not: it is a wall or the road. What fills the
     lower edge from side to side is the road, or the bonnet of the car that carries the camera.
     """
-    width, height = size
+    width, height = sample.size
     x1, y1, x2, y2 = (float(value) for value in box)
     share = (x2 - x1) * (y2 - y1) / (width * height)
-    bonnet = y2 > 0.96 * height and x2 - x1 > 0.8 * width
+    widest = ROAD_WIDTH if sample.source in CLEAR_AHEAD else 0.8
+    bonnet = y2 > 0.96 * height and x2 - x1 > widest * width
     return bonnet or (share > LARGE and score < SURE_OF_LARGE)
 
 

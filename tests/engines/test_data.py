@@ -224,3 +224,11 @@ def test_hints_are_labels_but_what_is_not_seen_stays_unknown(rectangles: Path) -
     filled = teach(sample, *seen, **options)
     assert filled.labels == ("car", "teacher:plate") and len(filled.ignore) == 0
     assert "plate" not in names(filled.known)
+
+
+def test_the_road_ahead_of_a_lone_car_is_no_vehicle(rectangles: Path) -> None:
+    sample = load_coco(rectangles, ROAD_CLASSES)[1]
+    sample = replace(sample, xyxy=sample.xyxy[:0], allowed=sample.allowed[:0], labels=())
+    road = ("truck", 0.9, [20.0, 30.0, 76.0, 64.0])
+    assert teach(sample, road).labels == ("teacher:truck",)
+    assert teach(replace(sample, source="gtsdb"), road).labels == ()
