@@ -27,6 +27,8 @@ from perception.types import F32, U8
 
 LANDMARKS = 5
 CLIP_TRAINS = 0.6  # share of a clip's frames, from its start
+# A second opinion from which a face is a label; below which it is none, unless the teacher is this sure.
+AGREES, DENIES, INSISTS = 0.6, 0.2, 0.88
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ def load_labels(
 
     Args:
         folders: where the pictures are now; the last part of the name tells which is which.
-        sure: least score of a label; faces from `unsure` to it are ignored, others are none.
+        sure: least score of a label; faces from `unsure` to it are ignored, others are none. A second
+            opinion, where the file has one, must agree with a label, and may deny a face.
 
     Raises:
         InputError: no such file, it is broken, or it knows nothing of a folder.
@@ -113,11 +116,17 @@ def load_labels(
 def _sample(
     entry: Mapping[str, Any], place: Path, sure: float, unsure: float, held: Mapping[str, bool]
 ) -> FaceSample:
-    faces = [face for face in entry["faces"] if face["score"] >= unsure]
+    faces = [
+        face
+        for face in entry["faces"]
+        if face["score"] >= unsure
+        and (face.get("checked", 1.0) >= DENIES or face["score"] >= INSISTS)
+    ]
     score = np.array([face["score"] for face in faces], np.float32)
+    checked = np.array([face.get("checked", 1.0) for face in faces], np.float32)
     xyxy = np.array([face["xyxy"] for face in faces], np.float32).reshape(-1, 4)
     points = np.array([face["landmarks"] for face in faces], np.float32)
-    good = score >= sure
+    good = (score >= sure) & (checked >= AGREES)
     return FaceSample(
         path=place / entry["file_name"],
         folder=entry["folder"],

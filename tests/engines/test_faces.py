@@ -112,6 +112,23 @@ def test_labels_become_faces_ignored_places_or_nothing(drivers: tuple[Path, Path
         load_labels(labels.with_name("no.json"), [str(folder)], sure=0.6, unsure=0.25)
 
 
+@pytest.mark.parametrize(
+    ("score", "checked", "wanted"),
+    [(0.7, 0.9, "face"), (0.7, 0.4, "ignored"), (0.7, 0.1, "none"), (0.9, 0.1, "ignored"),
+     (0.4, 0.9, "ignored"), (0.2, 0.9, "none")],
+)  # fmt: skip
+def test_a_second_opinion_may_deny_a_face(
+    score: float, checked: float, wanted: str, tmp_path: Path
+) -> None:
+    face = {"xyxy": [1, 1, 9, 9], "score": score, "landmarks": [[5, 5]] * 5, "checked": checked}
+    entry = {"folder": "driver", "source": "s", "group": "1", "split": "", "file_name": "1.png"}
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps({"images": [{**entry, "faces": [face]}]}))
+    (sample,) = load_labels(path, ["driver"], sure=0.6, unsure=0.25)
+    found = {"face": (1, 0), "ignored": (0, 1), "none": (0, 0)}[wanted]
+    assert (len(sample.xyxy), len(sample.ignore)) == found
+
+
 def test_a_clip_judges_by_its_end_and_a_person_is_on_one_side(tmp_path: Path) -> None:
     entry = {"split": "", "width": 9, "height": 9, "faces": []}
     entries = [

@@ -92,3 +92,18 @@ def test_the_teacher_finds_labelled_faces_and_their_landmarks(shared: Path) -> N
         )
         assert (points > (x1, y1)).all() and (points < (x2, y2)).all()
         assert points[:2, 1].max() < points[2, 1] < points[3:, 1].min()
+
+
+def test_a_second_net_denies_what_is_no_face(shared: Path) -> None:
+    check = label_faces.SecondOpinion(shared / "weights/ultralight_rfb_320.onnx")
+    truth = json.loads((shared / "data/faces/annotations.json").read_text())
+    entry = next(i for i in truth["images"] if i["file_name"].endswith("2008_001322.jpg"))
+    picture = cv2.imread(str(shared / "data/faces" / entry["file_name"]))
+    for note in truth["annotations"]:
+        if note["image_id"] == entry["id"]:
+            x, y, width, height = note["bbox"]
+            assert check(picture, (x, y, x + width, y + height)) > 0.9
+    wheel = np.full((200, 200, 3), 120, np.uint8)
+    for radius, grey in ((60, 30), (40, 160), (12, 60)):
+        cv2.circle(wheel, (100, 100), radius, (grey,) * 3, -1)
+    assert check(wheel, (40, 40, 160, 160)) < 0.2
