@@ -1,8 +1,8 @@
 """Average checkpoints: `python -m engines.average tuned.pt start.pt --share 0.7 -o mixed.pt`.
 
 Weights between a fine-tuned network and the one it started from often judge unseen pictures better than
-either (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv:2109.01903). The start may be the public
-file that the family starts from. Networks with normalisations are folded first, since statistics do not average.
+either (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv:2109.01903). The start may be an
+engine that was exported, or the public file that the family starts from. Networks with normalisations are folded first, since statistics do not average.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from engines import checkpoint
 from engines.families import find_family
+from engines.initial import exported_card, load_exported
 from engines.nets.road import RoadNet
 from engines.nets.yolox import COCO_ROWS, load_yolox
 from engines.recipe import parse_recipe
@@ -23,7 +24,9 @@ from perception.errors import ConfigError, PerceptionError
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engines.average", description=__doc__)
     parser.add_argument("first", help="a checkpoint")
-    parser.add_argument("second", help="a checkpoint, or the public file it started from")
+    parser.add_argument(
+        "second", help="a checkpoint, an engine, or the public file it started from"
+    )
     parser.add_argument("--share", type=float, default=0.5, help="of the first, 0 to 1")
     parser.add_argument("-o", "--output", required=True)
     arguments = parser.parse_args(argv)
@@ -56,7 +59,7 @@ def average(first: str, second: str, *, share: float) -> dict[str, Any]:
     one, two = folded(first, classes), folded(second, classes)
     state = two.state_dict()
     mean = {name: state[name].lerp(value, share) for name, value in one.state_dict().items()}
-    if second.endswith(".onnx"):
+    if second.endswith(".onnx") and exported_card(second) is None:
         # A class that the start does not know is taken from the first alone.
         for name in mean:
             if ".classes." in name:
@@ -73,9 +76,13 @@ def _kept(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def folded(path: str, classes: Sequence[str]) -> RoadNet:
-    """The network of a checkpoint (its running mean) or of YOLOX-nano, without normalisations."""
+    """The network of a checkpoint (its running mean), of an engine or of YOLOX-nano, without normalisations."""
     net = RoadNet(len(classes))
     if path.endswith(".onnx"):
+        if exported_card(path) is not None:
+            net.fold()
+            load_exported(net, path, classes)
+            return net
         load_yolox(net, path, classes)
         net.fold()
         return net

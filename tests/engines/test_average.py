@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -12,6 +14,7 @@ pytest.importorskip("torchvision")
 from engines import checkpoint  # noqa: E402
 from engines.average import average, main  # noqa: E402
 from engines.nets.road import RoadNet  # noqa: E402
+from perception.types import ROAD_CLASSES  # noqa: E402
 
 
 def write(
@@ -41,6 +44,18 @@ def test_a_class_the_start_does_not_know_is_the_firsts_alone(shared: Path, tmp_p
     mixed = average(one, start, share=0.5)["mean"]["heads.0.classes.weight"]
     first = checkpoint.load(one)["mean"]["heads.0.classes.weight"]
     assert torch.equal(mixed[1], first[1]) and not torch.equal(mixed[0], first[0])
+
+
+def test_the_start_may_be_a_committed_engine(root: Path, tmp_path: Path) -> None:
+    engine = str(root / "engines" / "weights" / "road.onnx")
+    one = write(tmp_path / "1.pt", 1, folded=False, classes=ROAD_CLASSES)
+    first, none = (average(one, engine, share=share)["mean"] for share in (1.0, 0.0))
+    half = average(one, engine, share=0.5)["mean"]
+    committed = onnx.load(engine).graph.initializer
+    arrays = {item.name: onnx.numpy_helper.to_array(item) for item in committed}
+    name = "heads.0.classes.weight"  # unlike the public file's, every row is known
+    np.testing.assert_array_equal(none[name].numpy(), arrays[name])
+    torch.testing.assert_close(half[name], (first[name] + none[name]) / 2)
 
 
 def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
