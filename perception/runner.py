@@ -10,6 +10,7 @@ every thread is joined, and the failure is raised in the caller.
 
 from __future__ import annotations
 
+import logging
 import threading
 from array import array
 from collections import deque
@@ -27,10 +28,14 @@ from perception.sinks import Sink
 from perception.sources import Source, SourceInfo
 from perception.types import Event, Frame, FrameResult
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 WAITING_FRAMES = 3
 WAITING_RESULTS = 4
 CLOSE_TIMEOUT_S = 10.0
+# A handshake with a camera cannot be ended; its thread, which has nothing to give, is waited for so long.
+HANDSHAKE_S = 0.5
 SAMPLES_KEPT = 20_000
 
 
@@ -405,6 +410,10 @@ class Run:
         self._results.close()
         deadline = monotonic() + CLOSE_TIMEOUT_S
         for thread in self._threads:
+            thread.join(HANDSHAKE_S)
+            if thread is self._threads[0] and getattr(self.source, "connecting", False):
+                log.info("%s: closed in the middle of a handshake", self.source.info.name)
+                continue
             thread.join(max(0.1, deadline - monotonic()))
             if thread.is_alive():
                 self._results.abort()
@@ -415,8 +424,6 @@ class Run:
                 )
         ledger.unprocessed += self._frames.lost
         self._count()
-        if not self.sinks:
-            ledger.written = ledger.inferred
         self.report.damage = list(self.source.damage)
         self.report.wall_s = monotonic() - self._start
         figures = self.report.as_dict()
@@ -445,6 +452,8 @@ class Run:
         ledger.decoded = self.source.decoded
         ledger.corrupt = self.source.corrupt
         ledger.dropped = self._frames.dropped
+        if not self.sinks:
+            ledger.written = ledger.inferred
 
     def _attempt(self, action: Any) -> None:
         try:

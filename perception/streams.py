@@ -24,7 +24,7 @@ from perception.assemble import open_run
 from perception.backends.shared import share
 from perception.config import DEFAULT, Config, load_config
 from perception.errors import InputError, PerceptionError, RunError
-from perception.runner import Report, Run
+from perception.runner import HANDSHAKE_S, Report, Run
 from perception.sources import LiveOptions, is_live, open_source
 from perception.types import FrameResult
 
@@ -51,6 +51,7 @@ class Stream:
     failure: PerceptionError | None = None
     ended: threading.Event = field(default_factory=threading.Event)
     _stopping: threading.Event = field(default_factory=threading.Event)
+    _opening: bool = False
     _thread: threading.Thread | None = None
 
     @property
@@ -60,6 +61,8 @@ class Stream:
     def stop(self) -> None:
         """Ask it to end after the frame at hand; from any thread."""
         self._stopping.set()
+        if self._opening:
+            self.ended.set()
         if self.run is not None and not self.ended.is_set():
             self.run.stop()
 
@@ -169,6 +172,10 @@ class Streams:
     def _join(self, stream: Stream) -> None:
         thread = stream._thread
         if thread is not None:
+            thread.join(HANDSHAKE_S)
+            if stream._opening:
+                # It has nothing to complete, and ends by itself when the camera answers or its time is over.
+                return
             thread.join(CLOSE_TIMEOUT_S)
             if thread.is_alive():
                 raise RunError(f"stream {stream.number} did not end within {CLOSE_TIMEOUT_S:.0f} s")
@@ -179,6 +186,7 @@ class Streams:
         try:
             run = self._opened(stream, source, live, outputs)
             if run is None:
+                stream.failure = None
                 return
             stream.run, stream.failure = run, None
             with run:
@@ -212,6 +220,7 @@ class Streams:
         start = monotonic()
         for wait_s in waits():
             try:
+                stream._opening = True
                 opened = open_source(source, stream=stream.number, options=live)
                 break
             except InputError as error:
@@ -222,8 +231,13 @@ class Streams:
                 if stream.failure is None:
                     log.warning("stream %d: %s; trying again", stream.number, error)
                 stream.failure = error
+            finally:
+                stream._opening = False
             if stream._stopping.wait(wait_s):
                 return None
+        if stream._stopping.is_set():
+            opened.close()
+            return None
         try:
             return open_run(opened, self._config, **outputs)
         except BaseException:

@@ -103,6 +103,31 @@ def test_a_camera_that_is_not_there_yet_is_tried_again() -> None:
     camera.close()
 
 
+def test_a_stop_does_not_wait_for_a_camera_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = threading.Event()
+
+    def slow(*words: Any, **options: Any) -> Any:
+        answers.wait(30)
+        raise InputError("it did not answer")
+
+    monkeypatch.setattr(module, "open_source", slow)
+    try:
+        with Streams(NOTHING) as streams:
+            stream = streams.add("rtsp://127.0.0.1/live")
+            until(lambda: stream._opening)
+            start = time.monotonic()
+            streams.stop()
+            assert streams.wait(2)
+        assert time.monotonic() - start < 2
+    finally:
+        answers.set()
+    assert stream._thread is not None
+    stream._thread.join(5)
+    assert stream.failure is None
+
+
 def test_a_file_that_is_not_there_ends_its_stream_only(tmp_path: Path) -> None:
     good = tmp_path / "good.ts"
     good.write_bytes(transport_stream())
@@ -264,7 +289,6 @@ def test_four_cameras_share_the_road_engine_and_one_that_dies_changes_nothing(ro
                     )
                 )
             )
-            events.clear()
             three = shares(3)
             ledgers = [stream.run.counts() for stream in streams.streams if stream.run is not None]
     finally:
@@ -275,10 +299,10 @@ def test_four_cameras_share_the_road_engine_and_one_that_dies_changes_nothing(ro
     for number in range(4):
         # A frame more or less is where the time was cut, not a share.
         assert abs(all_four[number] - mean) <= 0.1 * mean + 1, all_four
-    assert set(three) == {0, 1, 2}
+    assert three.get(3, 0) <= 2, "what was on its way"
     for number in range(3):
         assert three[number] >= 0.9 * all_four[number] - 1, (all_four, three)
-    assert not events, "the others did not notice"
+    assert set(events) <= {3}, "the others did not notice"
     assert all(objects[number] for number in range(4)), "there are cars in the picture"
     assert all(ledger["reconnects"] == 0 for ledger in ledgers[:3])
 

@@ -106,6 +106,7 @@ class LiveSource:
 
     Attributes:
         connected: False while the connection is lost.
+        connecting: while a handshake is going on, which nothing can end before its time is over.
         reconnects: how often it was made again.
 
     Raises:
@@ -131,6 +132,7 @@ class LiveSource:
         self.decoded = 0
         self.claimed = None
         self.connected = True
+        self.connecting = False
         self.reconnects = 0
         self._name = name
         self._connect = connect
@@ -292,16 +294,20 @@ class LiveSource:
                 return
             attempts += 1
             try:
+                # Without the lock: nothing ends a handshake, and nobody who closes is to wait for it.
+                self.connecting = True
+                connection = self._connect(self._open_timeout_s)
                 with self._step_lock:
                     if self._closing.is_set():
+                        connection.close()
                         return
-                    self._connection = self._connect(self._open_timeout_s)
-                    if self._closing.is_set():
-                        return
+                    self._connection = connection
+                    self.connecting = False
                     self._first = self._next()
                 if self._first is None:
                     continue
             except (Lost, InputError) as error:
+                self.connecting = False
                 reason = str(error).removeprefix(f"{self._name}: ")
                 log.info("%s: %s", self._name, reason)
                 continue

@@ -13,7 +13,7 @@ import pytest
 
 from perception.errors import SourceError
 from perception.pipeline import Pipeline
-from perception.runner import run
+from perception.runner import Run, run
 from perception.sinks.jsonl import record
 from perception.sources import LiveOptions, live
 from perception.sources.live import TIME_BASE, TimeLine, waits
@@ -136,6 +136,34 @@ def test_closing_ends_the_wait_for_a_reconnect(monkeypatch: pytest.MonkeyPatch) 
         assert len(list(source)) == 25
         assert time.monotonic() - start < 5
         timer.join()
+
+
+def test_a_run_does_not_wait_for_a_handshake_that_nobody_answers() -> None:
+    answers, asked = threading.Event(), threading.Event()
+    for sender in served(transport_stream(), transport_stream()):
+        source = open_stream(sender.url)
+        really = source._connect
+
+        def connect(timeout_s: float, really: Any = really) -> Any:
+            asked.set()
+            answers.wait(30)
+            return really(timeout_s)
+
+        source._connect = connect
+        going = Run(source, Pipeline([]))
+        reader = threading.Thread(target=going.drain)
+        reader.start()
+        assert asked.wait(10)
+        start = time.monotonic()
+        going.stop()
+        reader.join(5)
+        assert time.monotonic() - start < 2
+        assert going.report.ledger.adds_up
+        left = going._threads[0]
+        answers.set()
+        left.join(5)
+        assert not left.is_alive(), "it ends by itself"
+        assert source._connection is None
 
 
 def test_the_result_of_a_live_frame_says_its_age(silent: TcpSender) -> None:
