@@ -66,6 +66,10 @@ class EngineCard:
         metric: figures measured by the project's evaluation ({"vehicle_ap50": 0.6}).
         cost: {"parameters": int, "gflops": float}.
         recipe_sha256: of the recipe that made it.
+        precision: "fp32", "fp16" or "int8".
+        layout: of an INT8 file: which runtime's kernels it is written for ("onnxruntime", "openvino").
+        made_from_sha256: of the FP32 file that a variant was made from, so that a variant of other weights
+            is never taken for it.
     """
 
     name: str
@@ -79,6 +83,9 @@ class EngineCard:
     metric: dict[str, float] = field(default_factory=dict)
     cost: dict[str, float] = field(default_factory=dict)
     recipe_sha256: str = ""
+    precision: str = "fp32"
+    layout: str = ""
+    made_from_sha256: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -103,6 +110,9 @@ class EngineCard:
             values: dict[str, Any] = {}
             for key in ("name", "family", "task", "licence", "recipe_sha256"):
                 values[key] = metadata[key]
+            for key in ("precision", "layout", "made_from_sha256"):
+                if key in metadata:
+                    values[key] = metadata[key]
             for key in ("classes", "decoder", "data", "metric", "cost"):
                 values[key] = json.loads(metadata[key])
             values["input"] = InputSpec(**json.loads(metadata["input"]))
