@@ -65,12 +65,14 @@ def open(
     opened = open_source(source, fps=fps, options=live)
     try:
         is_video = opened.info.kind == "video"
+        follow = is_video or fps is not None
         config = config.changed(
             backend=backend,
             min_score=min_score,
             engine=None if engine is None else str(engine),
             family=family,
-            track=track and (is_video or fps is not None),
+            track=track and follow,
+            alone=not follow,
         )
         return open_run(
             opened,

@@ -15,7 +15,8 @@
     crf = 23
 
 Every table is a constructor call (see perception.registry); [overlay] and [video] are the keyword arguments
-of the overlay and of the video sink.
+of the overlay and of the video sink. Any detector or lane stage may have ``every_s = 0.1``: it then runs at most
+every so many seconds of the stream (perception.pipeline).
 """
 
 from __future__ import annotations
@@ -56,11 +57,12 @@ class Config:
         engine: str | None = None,
         family: str | None = None,
         track: bool = True,
+        alone: bool = False,
     ) -> Config:
         """A copy with the command line's wishes put in: they win over the file.
 
         `engine` and `family` replace the first detector's; `backend` applies to every engine, `min_score` to
-        every detector; `track` False leaves the trackers out, and classifiers look at detections instead.
+        every detector; `alone` says that frames do not follow each other, so that no stage rests; `track` False leaves the trackers out, and classifiers look at detections instead.
         """
         tables = []
         first = True
@@ -79,6 +81,8 @@ class Config:
                 values |= {} if track else {"tracked": False}
             if values.get("type") == "lanes" and backend is not None:
                 values["backend"] = backend
+            if alone:
+                values.pop("every_s", None)
             if track or values.get("type") != "tracker":
                 tables.append(values)
         return Config(self.where, tuple(tables), self.overlay, self.video)
@@ -91,6 +95,7 @@ class Config:
             InputError, EngineError: an engine is missing or cannot be opened.
         """
         stages: list[Stage] = []
+        every_s: dict[str, float] = {}
         try:
             for number, table in enumerate(self.stages, 1):
                 where = f"{self.where}: [[stages]] number {number}"
@@ -98,8 +103,16 @@ class Config:
                 if "type" not in values:
                     raise ConfigError(f'{where}: a stage needs a type, such as type = "detector"')
                 cls = stage_class(values.pop("type"), where=where)
+                rest = values.pop("every_s", None)
                 stages.append(construct(cls, values, where=where))
-            return Pipeline(stages)
+                if rest is not None:
+                    if isinstance(rest, bool) or not isinstance(rest, (int, float)):
+                        raise ConfigError(f"{where}: every_s must be seconds, but is {rest!r}")
+                    every_s[stages[-1].name] = rest
+            try:
+                return Pipeline(stages, every_s=every_s)
+            except ConfigError as error:
+                raise ConfigError(f"{self.where}: {error}") from error
         except BaseException:
             for stage in stages:
                 stage.close()

@@ -1,13 +1,25 @@
-"""A pipeline is a list of stages, checked once, called in order. No threads here."""
+"""A pipeline is a list of stages, checked once, called in order. No threads here.
+
+A stage may rest: with `every_s` it runs at most every so many seconds of stream time. On the frames between,
+what it writes is marked in `FrameResult.skipped`: detections are empty there (a tracker predicts), lanes are
+the last ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from time import monotonic, perf_counter
 from typing import Protocol
 
-from perception.errors import ConfigError, PerceptionError, StageError
-from perception.types import Frame, FrameResult
+from perception.errors import ConfigError, PerceptionError, StageError, unknown
+from perception.types import Detections, Frame, FrameResult, Lanes
+
+# Time stamps are rounded to their time base: a frame that is early by less than this is on time.
+EARLY_S = 2e-3
+
+
+RESTING = ("detections.", "lanes")
 
 
 class Stage(Protocol):
@@ -31,12 +43,20 @@ class Stage(Protocol):
 class Pipeline:
     """Stages in order.
 
+    Args:
+        stages: in the order in which they run.
+        every_s: by name of a stage: the least time between two of its runs, in seconds of the stream. Stages
+            that follow objects over time (trackers) must see every frame and cannot rest.
+
     Raises:
-        ConfigError: two stages share a name, or one reads what no earlier stage writes.
+        ConfigError: two stages share a name, one reads what no earlier stage writes, or a rest is not possible.
     """
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
+    def __init__(
+        self, stages: Sequence[Stage], *, every_s: Mapping[str, float] | None = None
+    ) -> None:
         self.stages = tuple(stages)
+        self._rests = {name: _Rest(name, seconds) for name, seconds in (every_s or {}).items()}
         written: set[str] = set()
         names: set[str] = set()
         for stage in self.stages:
@@ -50,6 +70,16 @@ class Pipeline:
                 )
             names.add(stage.name)
             written.update(stage.writes)
+            if stage.name in self._rests and any(
+                not field.startswith(RESTING) for field in stage.writes
+            ):
+                raise ConfigError(
+                    f"stage {stage.name!r} must run on every frame: every_s is for stages that write "
+                    f"{' or '.join(RESTING)}"
+                )
+        for name in self._rests:
+            if name not in names:
+                raise ConfigError(f"every_s: {unknown('stage', name, sorted(names))}")
 
     def __call__(self, frame: Frame) -> FrameResult:
         """Run every stage on a frame.
@@ -59,6 +89,9 @@ class Pipeline:
         """
         result = FrameResult(frame)
         for stage in self.stages:
+            rest = self._rests.get(stage.name)
+            if rest is not None and rest.skips(stage, result):
+                continue
             start = perf_counter()
             try:
                 stage(result)
@@ -70,6 +103,8 @@ class Pipeline:
                     f"({frame.time:.3f} s): {type(error).__name__}: {error}"
                 ) from error
             result.timings[stage.name] = perf_counter() - start
+            if rest is not None:
+                rest.ran(stage, result)
         result.latency = monotonic() - frame.arrived
         return result
 
@@ -83,3 +118,40 @@ class Pipeline:
                 failure = failure or error
         if failure is not None:
             raise failure
+
+
+class _Rest:
+    """When a stage runs next, and what stands for its results until then."""
+
+    def __init__(self, name: str, every_s: float) -> None:
+        if not 0 <= every_s < math.inf:
+            raise ConfigError(
+                f"every_s of stage {name!r} must be 0 or more seconds, but is {every_s}"
+            )
+        self._every_s = every_s
+        self._last_s = -math.inf
+        self._classes: dict[str, tuple[str, ...]] = {}
+        self._lanes: Lanes | None = None
+
+    def skips(self, stage: Stage, result: FrameResult) -> bool:
+        """Whether the stage rests on this frame; if so, its fields are filled in."""
+        passed = result.frame.time - self._last_s
+        # Time that goes back is another recording, or a camera that was connected again.
+        if passed < 0 or passed >= self._every_s - EARLY_S:
+            return False
+        for task, classes in self._classes.items():
+            result.detections[task] = Detections.empty(classes)
+        if "lanes" in stage.writes:
+            result.lanes = self._lanes
+        result.skipped |= frozenset(stage.writes)
+        return True
+
+    def ran(self, stage: Stage, result: FrameResult) -> None:
+        """Remember what the stage said on this frame."""
+        self._last_s = result.frame.time
+        for field in stage.writes:
+            if field == "lanes":
+                self._lanes = result.lanes
+            else:
+                task = field.partition(".")[2]
+                self._classes[task] = result.detections[task].classes

@@ -235,7 +235,8 @@ class Tracks:
         xyxy: (N, 4) float32, source pixels, the tracker's estimate.
         velocity: (N, 2) float32, pixels per second of the box centre.
         age: (N,) float32, seconds since the first detection.
-        detection: (N,) int64, row of this frame's Detections, or -1 when the track is only predicted.
+        detection: (N,) int64, row of this frame's Detections, or -1 when the track was looked for and is only
+            predicted, or -2 when it is predicted because nobody looked on this frame (`FrameResult.skipped`).
         score: (N,) float32, of the detection, or of the last one.
         class_id: (N,) int32, index into `classes`.
         classes: names by class_id.
@@ -344,6 +345,8 @@ class FrameResult:
         tracks: by task.
         attributes: by task and row of its detections: what classifiers said where there are no tracks.
         lanes: None when no lane stage ran.
+        skipped: the fields whose stage rested on this frame because of its `every_s`: detections are empty,
+            tracks predicted, lanes those of the last time.
         timings: seconds by stage name.
         latency: seconds from `frame.arrived` to the end of the last stage.
     """
@@ -356,6 +359,7 @@ class FrameResult:
     events: list[Event] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     latency: float = 0.0
+    skipped: frozenset[str] = frozenset()
 
     @property
     def objects(self) -> Iterator[ObjectView]:

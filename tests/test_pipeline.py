@@ -5,7 +5,7 @@ import pytest
 
 from perception.errors import ConfigError
 from perception.pipeline import Pipeline
-from perception.types import Frame, FrameResult
+from perception.types import Detections, Frame, FrameResult, Lane, Lanes
 
 
 class Step:
@@ -48,3 +48,54 @@ def test_all_stages_are_closed_even_when_one_cannot_be() -> None:
     with pytest.raises(OSError, match="cannot close"):
         Pipeline(steps).close()
     assert [step.closed for step in steps] == [1, 1, 1]
+
+
+class Finder(Step):
+    """Finds one car on every frame it sees."""
+
+    def __init__(self, name: str = "road") -> None:
+        super().__init__(name, writes=("detections.road", "lanes"))
+        self.seen: list[int] = []
+
+    def __call__(self, result: FrameResult) -> None:
+        self.seen.append(result.frame.index)
+        result.detections["road"] = Detections(
+            np.array([[1, 1, 5, 5]], np.float32), np.ones(1), np.zeros(1), ("car", "bus")
+        )
+        result.lanes = Lanes((Lane(np.zeros((2, 2), np.float32), result.frame.index, 1.0),))
+
+
+def frame(index: int, *, milliseconds: int) -> Frame:
+    return Frame(np.zeros((8, 8, 3), np.uint8), index=index, pts=milliseconds)
+
+
+def test_a_resting_stage_runs_once_in_so_many_seconds_of_the_stream() -> None:
+    finder = Finder()
+    pipeline = Pipeline([finder], every_s={"road": 0.1})
+    # Times of 30 frames a second, rounded to milliseconds: every third is 0.1 s later, or 0.099 s.
+    results = [pipeline(frame(i, milliseconds=round(i * 1000 / 30))) for i in range(10)]
+    assert finder.seen == [0, 3, 6, 9]
+    assert [i for i, r in enumerate(results) if not r.skipped] == finder.seen
+    between = results[4]
+    assert between.skipped == {"detections.road", "lanes"}
+    assert len(between.detections["road"]) == 0
+    assert between.detections["road"].classes == ("car", "bus")
+    assert between.lanes is not None and between.lanes.lines[0].side == 3
+    assert "road" not in between.timings and "road" in results[3].timings
+
+
+def test_a_resting_stage_wakes_when_time_goes_back() -> None:
+    finder = Finder()
+    pipeline = Pipeline([finder], every_s={"road": 10})
+    for index, time in enumerate((5000, 6000, 100, 200)):
+        pipeline(frame(index, milliseconds=time))
+    assert finder.seen == [0, 2]
+
+
+def test_rests_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"every_s: .*'car'.*road"):
+        Pipeline([Finder()], every_s={"car": 0.1})
+    with pytest.raises(ConfigError, match="must be 0 or more seconds, but is -1"):
+        Pipeline([Finder()], every_s={"road": -1})
+    with pytest.raises(ConfigError, match="'track' must run on every frame"):
+        Pipeline([Step("track", writes=("tracks.road",))], every_s={"track": 0.1})

@@ -27,7 +27,7 @@ class Item:
         box: the pixels x1 <= x < x2, y1 <= y < y2.
         key: None when it is not tracked.
         score: 0..1.
-        predicted: the tracker knows it from before, no detection says it is there.
+        predicted: the tracker knows it from before, and it was looked for and not found.
         tentative: a detection that no track has taken up yet, in a task with a tracker.
         attributes: what classifiers said about it.
     """
@@ -52,6 +52,11 @@ def visible_items(
     """Objects that reach into the picture, with a finite box and at least this score."""
     width, height = result.frame.size
     items = []
+    unlooked = {
+        (task, int(track_id))
+        for task, tracks in result.tracks.items()
+        for track_id in tracks.track_id[tracks.detection == -2]
+    }
     for found in result.objects:
         if tasks is not None and found.task not in tasks:
             continue
@@ -68,7 +73,7 @@ def visible_items(
                 box=(x1, y1, x2, y2),
                 key=None if found.track_id is None else (found.task, found.track_id),
                 score=found.score,
-                predicted=found.predicted,
+                predicted=found.predicted and (found.task, found.track_id) not in unlooked,
                 tentative=found.track_id is None and found.task in result.tracks,
                 attributes=found.attributes,
             )

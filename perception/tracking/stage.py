@@ -63,6 +63,9 @@ class TrackerStage:
             )
             self.tracker.restart()
         self._last_s = frame.time
+        if f"detections.{self.task}" in result.skipped:
+            result.tracks[self.task] = self.tracker.predicted(frame.time, size=frame.size)
+            return
         result.tracks[self.task] = self.tracker(
             result.detections[self.task], frame.time, size=frame.size
         )

@@ -140,6 +140,7 @@ class Tracker:
         self._kind = np.zeros(0, np.int64)
         self._size = np.zeros(2)
         self._time = 0.0
+        self._looked_s = 0.0
         self._next_id = 1
 
     def __call__(
@@ -178,6 +179,38 @@ class Tracker:
         fresh = self._start(boxes, detections, evidence, strong, row_of)
         return self._report(boxes, np.concatenate([row_of, fresh]))
 
+    def predicted(self, time_s: float, *, size: tuple[int, int] | None = None) -> Tracks:
+        """Where the tracks are on a frame that the detector did not look at: nothing counts as missed.
+
+        Args:
+            time_s: the frame's time in seconds; must not go back.
+            size: (width, height) of the picture.
+
+        Returns:
+            The tracks given out at the last look, for `coast_s` from when they were seen, as long as they are in
+            the picture. `detection` is -2, or -1 for those that were only predicted at the last look as well.
+
+        Raises:
+            ValueError: time went back.
+        """
+        if self._classes is None:
+            return Tracks.empty(())
+        if not time_s >= self._time:
+            raise ValueError(f"time must not go back, but went from {self._time} s to {time_s} s")
+        if size is not None:
+            self._size = np.array(size, np.float64)
+        self._move(time_s)
+        objects = self._objects
+        part = self._inside(to_xyxy(objects.position))
+        fresh = objects.seen >= self._looked_s
+        shown = np.where(fresh, objects.evidence >= self.confirm - KEEP, self._coasting(part))
+        shown &= objects.track_id > 0
+        shown &= time_s - objects.seen <= self.coast_s + 1e-6
+        shown &= (part[:, 2] > part[:, 0]) & (part[:, 3] > part[:, 1])
+        rows = np.flatnonzero(shown)
+        detection = np.where(fresh[rows], -2, -1).astype(np.int64)
+        return self._tracks(rows, part[rows], detection)
+
     def restart(self) -> None:
         """End all tracks, as at the start of another recording; ids go on where they were."""
         self._objects = self._objects.rows(np.zeros(0, np.intp))
@@ -191,7 +224,7 @@ class Tracker:
                 [kinds.get(name, len(KINDS) + i) for i, name in enumerate(self._classes)], np.int64
             )
             self._objects = _Objects.empty(len(self._classes))
-            self._time = time_s
+            self._time = self._looked_s = time_s
         if detections.classes != self._classes:
             raise ValueError(
                 f"classes must stay {self._classes} while tracking, but are now {detections.classes}"
@@ -200,7 +233,13 @@ class Tracker:
             raise ValueError(f"time must not go back, but went from {self._time} s to {time_s} s")
 
     def _predict(self, time_s: float) -> None:
-        """Move all objects on to this time."""
+        """Move all objects on to this time, for a look at it."""
+        self._move(time_s)
+        self._dt = time_s - self._looked_s
+        self._looked_s = time_s
+        self._look = min(1.0, self._dt / LOOK_S)
+
+    def _move(self, time_s: float) -> None:
         dt, self._time = time_s - self._time, time_s
         if dt > self.max_age_s:
             self._objects = self._objects.rows(np.zeros(0, np.intp))
@@ -212,8 +251,6 @@ class Tracker:
             states.variance,
         )
         objects.evidence *= math.exp(-dt / self.memory_s)
-        self._look = min(1.0, dt / LOOK_S)
-        self._dt = dt
 
     def _turn(self, detected: F64, score: npt.NDArray[np.float32]) -> None:
         """Follow a turn of the camera: all objects shift, and go on shifting as fast."""
@@ -311,10 +348,7 @@ class Tracker:
         seen = row_of >= 0
         unseen_s = self._time - objects.seen
         part = self._inside(to_xyxy(objects.position))
-        margin = max(EDGE_PX, EDGE * self._size[0])
-        leaving = (part[:, 0] <= margin) | (part[:, 2] >= self._size[0] - margin)
-        coasting = (objects.track_id > 0) & (unseen_s <= self.coast_s + 1e-6) & ~leaving
-        coasting &= objects.evidence >= self.confirm + 1
+        coasting = self._coasting(part)
         needed = np.where(objects.track_id > 0, self.confirm - KEEP, self.confirm)
         shown = np.flatnonzero(np.where(seen, objects.evidence >= needed, coasting))
         fresh = shown[objects.track_id[shown] == 0]
@@ -324,19 +358,34 @@ class Tracker:
         given = part[shown]
         at = np.flatnonzero(seen[shown])
         given[at] = SEEN * boxes[row_of[shown[at]]] + (1 - SEEN) * given[at]
-        tracks = Tracks(
-            track_id=objects.track_id[shown],
-            xyxy=given.astype(np.float32),
-            velocity=objects.velocity[shown, :2].astype(np.float32),
-            age=(self._time - objects.born[shown]).astype(np.float32),
-            detection=row_of[shown],
-            score=objects.score[shown],
-            class_id=objects.votes[shown].argmax(axis=1).astype(np.int32),
-            classes=self._classes,
-        )
+        tracks = self._tracks(shown, given, row_of[shown])
         keep = np.flatnonzero(seen | (unseen_s <= self.max_age_s + 1e-6))
         self._objects = objects.rows(keep)
         return tracks
+
+    def _coasting(self, part: F64) -> npt.NDArray[np.bool_]:
+        """Which unseen tracks are still given out; `part` is what of them is in the picture."""
+        objects = self._objects
+        margin = max(EDGE_PX, EDGE * self._size[0])
+        leaving = (part[:, 0] <= margin) | (part[:, 2] >= self._size[0] - margin)
+        recent = self._time - objects.seen <= self.coast_s + 1e-6
+        strong = objects.evidence >= self.confirm + 1
+        coasting: npt.NDArray[np.bool_] = (objects.track_id > 0) & recent & ~leaving & strong
+        return coasting
+
+    def _tracks(self, rows: npt.NDArray[np.intp], boxes: F64, detection: I64) -> Tracks:
+        assert self._classes is not None
+        objects = self._objects
+        return Tracks(
+            track_id=objects.track_id[rows],
+            xyxy=boxes.astype(np.float32),
+            velocity=objects.velocity[rows, :2].astype(np.float32),
+            age=(self._time - objects.born[rows]).astype(np.float32),
+            detection=detection,
+            score=objects.score[rows],
+            class_id=objects.votes[rows].argmax(axis=1).astype(np.int32),
+            classes=self._classes,
+        )
 
 
 def _overlaps(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], least: float) -> F64:

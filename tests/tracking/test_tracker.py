@@ -205,3 +205,46 @@ def test_the_same_time_twice_is_no_error():
 def test_settings_out_of_range_are_refused_by_name(settings):
     with pytest.raises(ConfigError, match=f"{next(iter(settings))} must be"):
         Tracker(**settings)
+
+
+def test_between_looks_tracks_move_on_and_nothing_counts_as_missed() -> None:
+    every, rare = Tracker(coast_s=0.3), Tracker(coast_s=0.3)
+    for i in range(60):
+        box = np.array([[100 + 4 * i, 50, 160 + 4 * i, 90]], np.float32)
+        found = Detections(box, np.array([0.8]), np.zeros(1), ("car",))
+        time = i / 25
+        every(found, time, size=(640, 360))
+        if i % 5 == 0:
+            seen = rare(found, time, size=(640, 360))
+            assert seen.detection.tolist() == [0]
+            continue
+        guess = rare.predicted(time, size=(640, 360))
+        assert guess.track_id.tolist() == [1] and guess.detection.tolist() == [-2]
+        if i > 20:  # its speed is known by then
+            assert np.abs(guess.xyxy - box).max() < 3
+
+
+def test_between_looks_a_track_is_predicted_no_longer_than_it_coasts() -> None:
+    tracker = Tracker(coast_s=0.2)
+    box = np.array([[100, 50, 160, 90]], np.float32)
+    for i in range(5):
+        tracker(Detections(box, np.array([0.9]), np.zeros(1), ("car",)), i / 25, size=(640, 360))
+    assert len(tracker.predicted(0.16 + 0.2)) == 1
+    assert len(tracker.predicted(0.16 + 0.21)) == 0
+
+
+def test_a_track_that_was_missed_at_the_look_is_marked_apart_between_looks() -> None:
+    tracker = Tracker(coast_s=0.5)
+    box = np.array([[100, 50, 160, 90]], np.float32)
+    for i in range(10):
+        tracker(Detections(box, np.array([0.9]), np.zeros(1), ("car",)), i / 25, size=(640, 360))
+    tracker(Detections.empty(("car",)), 0.4, size=(640, 360))
+    assert tracker.predicted(0.44).detection.tolist() == [-1]
+
+
+def test_a_prediction_before_any_look_is_empty_and_time_cannot_go_back() -> None:
+    tracker = Tracker()
+    assert len(tracker.predicted(1.0)) == 0
+    tracker(Detections.empty(("car",)), 2.0)
+    with pytest.raises(ValueError, match="time must not go back"):
+        tracker.predicted(1.0)

@@ -1,0 +1,190 @@
+"""OpenVINO on the CPU: the fastest runtime where the CPU multiplies bfloat16 or 8-bit numbers in hardware.
+
+Precision: "fp32"; "bf16", where the CPU has it; an INT8 (QDQ) file runs its quantised layers in 8 bits whatever
+the precision of the rest. Weights, inputs and outputs stay float32 for the caller.
+
+A network of any input size is compiled for each size when it first comes (that is a fifth faster than compiling
+it once for all sizes); compiled networks are kept in the user's cache, as compiling takes a second or two.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perception.backends import TensorSpec
+from perception.card import EngineCard
+from perception.errors import EngineError, RequestError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+# Sizes whose compiled networks are kept in memory.
+SIZES_KEPT = 4
+_CACHE_VARIABLE = "PERCEPTION_CACHE"
+
+
+def cache_folder() -> Path:
+    """Where compiled networks are kept: $PERCEPTION_CACHE, else the user's cache folder."""
+    named = os.environ.get(_CACHE_VARIABLE)
+    if named:
+        return Path(named) / "openvino"
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "road-perception" / "openvino"
+
+
+class OpenVINOEngine:
+    """An ONNX file on OpenVINO's CPU device.
+
+    One request at a time: the engine is for one thread, as the other backends.
+
+    Args:
+        path: the ONNX file.
+        threads: threads inside one operator; one is right inside a pipeline.
+        precision: of what is not quantised: "fp32", "bf16", or "auto": bf16 where the CPU has it.
+        cache: folder for compiled networks; None for none.
+
+    Raises:
+        EngineError: OpenVINO is not installed, cannot read the file, or the CPU has no bf16.
+        RequestError: no such precision.
+    """
+
+    backend = "openvino"
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int = 1,
+        precision: str = "auto",
+        cache: Path | None | str = "default",
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise RequestError(
+                f"precision must be {', '.join(PRECISIONS)} on OpenVINO, but is {precision!r}"
+            )
+        try:
+            import openvino
+        except ImportError as error:
+            raise EngineError(
+                "OpenVINO is not installed: pip install 'road-perception[openvino]'"
+            ) from error
+        self.path = path
+        self._openvino = openvino
+        self._core = openvino.Core()
+        offers = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bf16" and "BF16" not in offers:
+            raise EngineError(f"this CPU has no bfloat16 arithmetic; it has {', '.join(offers)}")
+        if precision == "auto":
+            precision = "bf16" if "BF16" in offers else "fp32"
+        self.precision = precision
+        self._settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        folder = cache_folder() if cache == "default" else cache
+        if folder is not None:
+            self._settings["CACHE_DIR"] = str(folder)
+        try:
+            self._model = self._core.read_model(str(path))
+        except Exception as error:  # the runtime raises RuntimeError and its subclasses
+            raise EngineError(f"{path}: OpenVINO cannot read this file: {error}") from error
+        self.inputs = tuple(_spec(port) for port in self._model.inputs)
+        self.outputs = tuple(_spec(port) for port in self._model.outputs)
+        self._names = [spec.name for spec in self.outputs]
+        self._requests: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self._lock = threading.Lock()
+        self.card = EngineCard.from_metadata(self._metadata(), where=str(path))
+
+    def infer(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Run the network.
+
+        Args:
+            feeds: one array per input name.
+
+        Returns:
+            One array per output name, borrowed until the next call.
+
+        Raises:
+            EngineError: a feed has the wrong name, dtype or shape.
+        """
+        if set(feeds) != {spec.name for spec in self.inputs}:
+            raise EngineError(
+                f"{self.path.name}: inputs must be {', '.join(s.name for s in self.inputs)}, "
+                f"but are {', '.join(feeds) or 'none'}"
+            )
+        for spec in self.inputs:
+            if feeds[spec.name].dtype != spec.dtype:
+                raise EngineError(
+                    f"{self.path.name}: input {spec.name} must be {spec.dtype}, "
+                    f"but is {feeds[spec.name].dtype}"
+                )
+        try:
+            request = self._request(feeds)
+            for number, spec in enumerate(self.inputs):
+                array = np.ascontiguousarray(feeds[spec.name])
+                request.set_input_tensor(
+                    number, self._openvino.Tensor(array, shared_memory=True)
+                )
+            request.infer()
+            return {
+                name: request.get_output_tensor(number).data
+                for number, name in enumerate(self._names)
+            }
+        except EngineError:
+            raise
+        except Exception as error:
+            raise EngineError(f"{self.path.name}: inference failed: {error}") from error
+
+    def close(self) -> None:
+        """Release the compiled networks."""
+        self._requests.clear()
+
+    def _request(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Any:
+        """The request of the network compiled for these shapes."""
+        key = tuple(feeds[spec.name].shape for spec in self.inputs)
+        found = self._requests.pop(key, None)
+        if found is None:
+            for spec, shape in zip(self.inputs, key, strict=True):
+                _check(self.path.name, spec, shape)
+            model = self._model.clone()
+            model.reshape(dict(enumerate(map(list, key))))
+            found = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+        self._requests[key] = found
+        if len(self._requests) > SIZES_KEPT:
+            del self._requests[next(iter(self._requests))]
+        return found
+
+    def _metadata(self) -> dict[str, str]:
+        """The ONNX file's metadata, which OpenVINO keeps as runtime information."""
+        found: dict[str, str] = {}
+        try:
+            info = self._model.get_rt_info()["framework"]
+            for key in EngineCard.keys():
+                if key in info:
+                    found[key] = info[key].astype(str)
+        except (KeyError, RuntimeError):
+            return {}
+        return found
+
+
+def _check(name: str, spec: TensorSpec, shape: tuple[int, ...]) -> None:
+    fits = len(shape) == len(spec.shape) and all(
+        want in (-1, have) for want, have in zip(spec.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = tuple("any" if want == -1 else want for want in spec.shape)
+        raise EngineError(f"{name}: input {spec.name} must have shape {wanted}, but has {shape}")
+
+
+def _spec(port: Any) -> TensorSpec:
+    shape = tuple(
+        dimension.get_length() if dimension.is_static else -1 for dimension in port.partial_shape
+    )
+    return TensorSpec(port.any_name, np.dtype(port.element_type.to_dtype()), shape)
