@@ -97,6 +97,11 @@ class EngineCard:
             text[key] = value if isinstance(value, str) else json.dumps(value)
         return text
 
+    @staticmethod
+    def metadata_keys() -> tuple[str, ...]:
+        """Of the metadata_props that `to_metadata` writes."""
+        return ("schema", *EngineCard.__dataclass_fields__)
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], *, where: str) -> EngineCard | None:
         """Read a card; None when the file carries none (a public checkpoint).

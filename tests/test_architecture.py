@@ -22,7 +22,7 @@ LEVELS = (
     ("sources", "sinks"),
     ("runner",),
     ("registry", "config"),
-    ("assemble", "at_rate", "streams", "progress", "doctor", "bench"),
+    ("machine", "assemble", "at_rate", "streams", "progress", "doctor", "bench"),
     ("commands",),
     ("cli",),
 )

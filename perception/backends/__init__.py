@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from perception.backends.choice import choose
 from perception.card import EngineCard, InputSpec
 from perception.errors import InputError, RequestError, unknown
 
 if TYPE_CHECKING:
     from perception.preprocess import Mapping as PixelMapping
     from perception.types import Frame
-
-_log = logging.getLogger(__name__)
 
 BACKENDS = ("tensorrt", "openvino", "onnxruntime")
 
@@ -72,20 +69,26 @@ class FrameEngine(Engine, Protocol):
 
 
 def open_engine(
-    path: str | Path, *, backend: str = "auto", threads: int = 1, **options: Any
+    path: str | Path,
+    *,
+    backend: str = "auto",
+    precision: str = "auto",
+    threads: int = 1,
+    **options: Any,
 ) -> Engine:
     """Open an ONNX file on a runtime.
 
     Args:
         path: the ONNX file.
-        backend: "auto" takes TensorRT where a GPU and a built plan are present, else ONNX Runtime, and
-            logs one line that says why. "tensorrt" builds the plan first if there is none.
+        backend: "auto" takes what `perception.backends.choice` finds best on this machine, and logs one line
+            that says why. "tensorrt" builds the plan first if there is none.
+        precision: "auto", "fp32", "bf16" (OpenVINO) or "int8" (the variant beside the file).
         threads: threads inside one operator, for the CPU runtimes.
         options: handed to the backend.
 
     Raises:
         InputError: no such file.
-        RequestError: unknown backend.
+        RequestError: unknown backend, or a precision that it does not offer.
         EngineError: the runtime is not installed or refuses the file.
     """
     path = Path(path)
@@ -93,33 +96,17 @@ def open_engine(
         raise InputError(
             f"{path}: no such engine file; `perception engines` lists what is installed"
         )
-    if backend == "auto":
-        backend = _choose(path)
-    if backend == "onnxruntime":
+    if backend not in ("auto", *BACKENDS):
+        raise RequestError(unknown("backend", backend, ("auto", *BACKENDS)))
+    choice = choose(path, backend, precision)
+    if choice.backend == "onnxruntime":
         from perception.backends.onnxrt import OnnxRuntimeEngine
 
-        return OnnxRuntimeEngine(path, threads=threads, **options)
-    if backend == "tensorrt":
-        from perception.backends.trt import TensorRTEngine
+        return OnnxRuntimeEngine(choice.path, threads=threads, **choice.options, **options)
+    if choice.backend == "openvino":
+        from perception.backends.openvino import OpenVINOEngine
 
-        return TensorRTEngine(path, **options)
-    raise RequestError(unknown("backend", backend, ("auto", *BACKENDS)))
+        return OpenVINOEngine(choice.path, threads=threads, **choice.options, **options)
+    from perception.backends.trt import TensorRTEngine
 
-
-def _choose(path: Path) -> str:
-    """The backend that "auto" stands for on this machine."""
-    if importlib.util.find_spec("tensorrt") is None:
-        _log.info("%s runs on ONNX Runtime: TensorRT is not installed", path.name)
-        return "onnxruntime"
-    from perception.backends.trt_plans import has_plan
-
-    built, why = has_plan(path)
-    if built:
-        return "tensorrt"
-    _log.warning(
-        "%s runs on ONNX Runtime and not on TensorRT: %s (`perception build %s`)",
-        path.name,
-        why,
-        path,
-    )
-    return "onnxruntime"
+    return TensorRTEngine(choice.path, **choice.options, **options)

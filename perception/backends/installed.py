@@ -20,7 +20,8 @@ def installed_engines() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in engine_folders():
         for path in sorted(folder.glob("*.onnx")):
-            found.setdefault(path.stem, path)
+            if "." not in path.stem:  # "road.int8.onnx" is a variant of the engine "road"
+                found.setdefault(path.stem, path)
     return found
 
 

@@ -9,8 +9,9 @@ it once for all sizes); compiled networks are kept in the user's cache, as compi
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,28 +20,38 @@ import numpy as np
 import numpy.typing as npt
 
 from perception.backends import TensorSpec
+from perception.backends.trt_cache import cache_folder
 from perception.card import EngineCard
 from perception.errors import EngineError, RequestError
+
+_log = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "fp32", "bf16")
 # Sizes whose compiled networks are kept in memory.
 SIZES_KEPT = 4
-_CACHE_VARIABLE = "PERCEPTION_CACHE"
 
 
-def cache_folder() -> Path:
-    """Where compiled networks are kept: $PERCEPTION_CACHE, else the user's cache folder."""
-    named = os.environ.get(_CACHE_VARIABLE)
-    if named:
-        return Path(named) / "openvino"
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "road-perception" / "openvino"
+def compiled_folder() -> Path | None:
+    """Where compiled networks are kept, made if need be; None, with a log line, where it cannot be."""
+    folder = cache_folder() / "openvino"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        _log.warning(
+            "the cache folder %s cannot be written (%s): networks are compiled again at every start",
+            folder,
+            error.strerror,
+        )
+        return None
+    return folder
 
 
 class OpenVINOEngine:
     """An ONNX file on OpenVINO's CPU device.
 
-    One request at a time: the engine is for one thread, as the other backends.
+    For one thread at a time, as TensorRT's.
 
     Args:
         path: the ONNX file.
@@ -61,7 +72,7 @@ class OpenVINOEngine:
         *,
         threads: int = 1,
         precision: str = "auto",
-        cache: Path | None | str = "default",
+        cache: Path | str | None = "default",
     ) -> None:
         if precision not in PRECISIONS:
             raise RequestError(
@@ -88,7 +99,7 @@ class OpenVINOEngine:
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
         }
-        folder = cache_folder() if cache == "default" else cache
+        folder = compiled_folder() if cache == "default" else cache
         if folder is not None:
             self._settings["CACHE_DIR"] = str(folder)
         try:
@@ -99,7 +110,6 @@ class OpenVINOEngine:
         self.outputs = tuple(_spec(port) for port in self._model.outputs)
         self._names = [spec.name for spec in self.outputs]
         self._requests: dict[tuple[tuple[int, ...], ...], Any] = {}
-        self._lock = threading.Lock()
         self.card = EngineCard.from_metadata(self._metadata(), where=str(path))
 
     def infer(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -129,9 +139,7 @@ class OpenVINOEngine:
             request = self._request(feeds)
             for number, spec in enumerate(self.inputs):
                 array = np.ascontiguousarray(feeds[spec.name])
-                request.set_input_tensor(
-                    number, self._openvino.Tensor(array, shared_memory=True)
-                )
+                request.set_input_tensor(number, self._openvino.Tensor(array, shared_memory=True))
             request.infer()
             return {
                 name: request.get_output_tensor(number).data
@@ -148,11 +156,11 @@ class OpenVINOEngine:
 
     def _request(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Any:
         """The request of the network compiled for these shapes."""
-        key = tuple(feeds[spec.name].shape for spec in self.inputs)
+        key = tuple(_compiled_shape(spec, feeds[spec.name].shape) for spec in self.inputs)
         found = self._requests.pop(key, None)
         if found is None:
-            for spec, shape in zip(self.inputs, key, strict=True):
-                _check(self.path.name, spec, shape)
+            for spec in self.inputs:
+                _check(self.path.name, spec, feeds[spec.name].shape)
             model = self._model.clone()
             model.reshape(dict(enumerate(map(list, key))))
             found = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
@@ -166,12 +174,19 @@ class OpenVINOEngine:
         found: dict[str, str] = {}
         try:
             info = self._model.get_rt_info()["framework"]
-            for key in EngineCard.keys():
+            for key in EngineCard.metadata_keys():
                 if key in info:
                     found[key] = info[key].astype(str)
         except (KeyError, RuntimeError):
             return {}
         return found
+
+
+def _compiled_shape(spec: TensorSpec, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape to compile for: these sizes, but one network for all batches of more than one."""
+    if spec.shape[:1] == (-1,) and shape[:1] != (1,):
+        return -1, *shape[1:]
+    return shape
 
 
 def _check(name: str, spec: TensorSpec, shape: tuple[int, ...]) -> None:

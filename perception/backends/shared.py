@@ -105,8 +105,7 @@ class SharedEngine:
 
     Args:
         engine: the one to share.
-        slots: calls at the same time; by default one for each core on ONNX Runtime's CPU, which allows it,
-            else one.
+        slots: calls at the same time; by default one for each core on ONNX Runtime, which allows it, else one.
         together: most frames in one call; by default 1 on a CPU, where a batch gains nothing, and on a
             network without a batch axis, else MOST_TOGETHER.
     """
@@ -118,9 +117,10 @@ class SharedEngine:
         self.backend = engine.backend
         self.card: EngineCard | None = engine.card
         self._engine = engine
-        on_cpu = engine.backend == "onnxruntime"
+        on_cpu = engine.backend in ("onnxruntime", "openvino")
         if slots is None:
-            slots = max(1, os.cpu_count() or 1) if on_cpu else 1
+            # ONNX Runtime runs several calls at once; the other engines are for one thread at a time.
+            slots = max(1, os.cpu_count() or 1) if engine.backend == "onnxruntime" else 1
         if together is None:
             together = 1 if on_cpu or not _has_batch_axis(engine) else MOST_TOGETHER
         self._line = Line(slots, together)

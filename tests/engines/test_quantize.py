@@ -1,0 +1,185 @@
+"""INT8 and FP16 variants of an engine: what they say, what they keep, what they compute."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from engines import precision
+from engines.quantize import (
+    calibration_pictures,
+    depthwise_nodes,
+    main,
+    sensitive_nodes,
+    write_half,
+    write_int8,
+)
+from perception.backends import open_engine
+from perception.backends.choice import sha256
+from perception.errors import EngineError, InputError, RequestError
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        image = np.full((96, 160, 3), 60, np.uint8)
+        x, y = rng.integers(0, 5), rng.integers(0, 3)
+        image[32 * y : 32 * y + 32, 32 * x : 32 * x + 32] = 230
+        cv2.imwrite(str(folder / f"{i}.png"), image)
+    return folder
+
+
+def graph(*nodes: onnx.NodeProto, outputs: str) -> onnx.ModelProto:
+    made = onnx.helper.make_graph(
+        list(nodes),
+        "g",
+        [onnx.helper.make_tensor_value_info("x", 1, None)],
+        [onnx.helper.make_tensor_value_info(name, 1, None) for name in outputs.split()],
+    )
+    return onnx.helper.make_model(made)
+
+
+def test_the_last_layers_with_weights_and_what_follows_them_are_sensitive():
+    node = onnx.helper.make_node
+    model = graph(
+        node("Conv", ["x", "w"], ["a"], name="body"),
+        node("Relu", ["a"], ["b"], name="relu"),
+        node("Conv", ["b", "v"], ["c"], name="boxes"),
+        node("Conv", ["b", "u"], ["d"], name="scores"),
+        node("Concat", ["c", "d"], ["e"], name="join", axis=1),
+        outputs="e",
+    )
+    assert set(sensitive_nodes(model)) == {"join", "boxes", "scores"}
+
+
+def test_depthwise_convolutions_are_found_by_their_groups():
+    node = onnx.helper.make_node
+    model = graph(
+        node("Conv", ["x", "w"], ["a"], name="deep", group=8),
+        node("Conv", ["a", "v"], ["b"], name="point", group=1),
+        node("Conv", ["b", "u"], ["c"], name="plain"),
+        outputs="c",
+    )
+    assert depthwise_nodes(model) == ["deep"]
+
+
+def two_layers(path, source):
+    """The bright engine with a layer before it that changes nothing, and so can be quantised."""
+    model = onnx.load(str(source))
+    weight = np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "same"))
+    model.graph.node.insert(
+        0, onnx.helper.make_node("Conv", ["images", "same"], ["images2"], name="first")
+    )
+    for node in list(model.graph.node)[1:]:
+        for i, name in enumerate(node.input):
+            if name == "images":
+                node.input[i] = "images2"
+    onnx.save(model, str(path))
+    return path
+
+
+@pytest.mark.parametrize("layout", ["onnxruntime", "openvino"])
+def test_an_int8_variant_is_quantised_says_what_it_is_and_computes_nearly_the_same(
+    tmp_path, bright_engine, pictures, layout
+):
+    engine = two_layers(tmp_path / "two.onnx", bright_engine)
+    output = tmp_path / f"two.{layout}.onnx"
+    write_int8(
+        engine, output, pictures=calibration_pictures(pictures, 4), layout=layout, change=-0.001
+    )
+    model = onnx.load(str(output))
+    kinds = [node.op_type for node in model.graph.node]
+    assert "QuantizeLinear" in kinds and "DequantizeLinear" in kinds
+    variant = open_engine(output, backend="onnxruntime")
+    card = variant.card
+    assert card.precision == "int8" and card.layout == layout and card.name == "bright"
+    assert card.made_from_sha256 == sha256(engine) and card.metric["ap_change"] == -0.001
+    feed = np.full((1, 3, 96, 160), 60, np.float32)
+    feed[:, :, 32:64, 64:96] = 230
+    expected = open_engine(engine, backend="onnxruntime").infer({"images": feed})["predictions"]
+    found = variant.infer({"images": feed})["predictions"]
+    assert np.abs(found - expected).max() < 0.2
+    assert found[0, :, 4].argmax() == expected[0, :, 4].argmax() == 7
+
+
+def test_an_fp16_variant_has_half_weights_and_float_inputs(tmp_path, bright_engine):
+    output = tmp_path / "half.onnx"
+    write_half(bright_engine, output)
+    engine = open_engine(output, backend="onnxruntime")
+    assert engine.card.precision == "fp16" and engine.inputs[0].dtype == np.float32
+    model = onnx.load(str(output))
+    assert onnx.TensorProto.FLOAT16 in {entry.data_type for entry in model.graph.initializer}
+
+
+def test_what_cannot_be_quantised_is_refused(tmp_path, bright_engine, pictures):
+    chosen = calibration_pictures(pictures, 2)
+    with pytest.raises(InputError, match="no such file"):
+        write_int8(tmp_path / "missing.onnx", tmp_path / "o.onnx", pictures=chosen)
+    with pytest.raises(RequestError, match="layout must be onnxruntime or openvino"):
+        write_int8(bright_engine, tmp_path / "o.onnx", pictures=chosen, layout="tpu")
+    plain = tmp_path / "plain.onnx"
+    model = onnx.load(str(bright_engine))
+    del model.metadata_props[:]
+    onnx.save(model, str(plain))
+    with pytest.raises(EngineError, match="carries no card"):
+        write_int8(plain, tmp_path / "o.onnx", pictures=chosen)
+    half = tmp_path / "half.onnx"
+    write_half(bright_engine, half)
+    with pytest.raises(EngineError, match="is fp16 already; give the FP32 file"):
+        write_int8(half, tmp_path / "o.onnx", pictures=chosen)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match="no picture to calibrate with"):
+        calibration_pictures(empty, 3)
+
+
+def test_calibration_takes_training_pictures_only(tmp_path):
+    images = [
+        {"id": i, "file_name": f"{i}.jpg", "width": 8, "height": 8, "split": split}
+        for i, split in enumerate(["train", "eval", "train", "train"])
+    ]
+    content = {"images": images, "annotations": [], "categories": []}
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    names = [path.name for path in calibration_pictures(tmp_path, 10)]
+    assert names == ["0.jpg", "2.jpg", "3.jpg"]
+    assert len(calibration_pictures(tmp_path, 2)) == 2
+
+
+def test_the_command_writes_beside_the_engine(tmp_path, bright_engine, pictures, capsys):
+    engine = two_layers(tmp_path / "two.onnx", bright_engine)
+    assert main([str(engine), "--pictures", str(pictures), "--count", "2"]) == 0
+    assert (tmp_path / "two.int8.onnx").is_file()
+    assert main([str(engine), "--fp16"]) == 0
+    assert "two.fp16.onnx" in capsys.readouterr().out
+    assert main([str(tmp_path / "no.onnx"), "--fp16"]) == 2
+
+
+def test_the_table_of_precisions_is_what_auto_reads(tmp_path, bright_engine):
+    engine = tmp_path / "bright.onnx"
+    engine.write_bytes(bright_engine.read_bytes())
+    row = precision.Way(
+        backend="openvino",
+        precision="bf16",
+        milliseconds=1.0,
+        speed=1.5,
+        ap=0.5,
+        ap_change=0.0,
+        difference=0.001,
+        sha256=sha256(engine),
+        needs="bf16",
+        cpu="some",
+    )
+    precision.write(engine, [row, row])
+    content = json.loads((tmp_path / "measured.json").read_text())
+    assert content["bright"]["sha256"] == sha256(engine)
+    assert [way["precision"] for way in content["bright"]["ways"]] == ["bf16"]
+    assert "| openvino bf16 | 1.00 | 1.50 | 0.5000 | +0.00 | 0.10% |" in precision.table(
+        "bright", [row]
+    )

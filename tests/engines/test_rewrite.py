@@ -1,0 +1,68 @@
+"""Rewrites change no result."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import nn
+
+from engines.rewrite import focus_as_convolution
+
+
+class Focus(nn.Module):
+    """Focus as YOLOX writes it, then a convolution."""
+
+    def __init__(self, *, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(12, 4, 3, stride, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        corners = x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]
+        return torch.sigmoid(self.conv(torch.cat(corners, dim=1)))
+
+
+def exported(net: nn.Module, path) -> onnx.ModelProto:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            net,
+            (torch.zeros(1, 3, 32, 32),),
+            str(path),
+            dynamo=False,
+            opset_version=17,
+            input_names=["images"],
+            dynamic_axes={"images": {0: "n", 2: "h", 3: "w"}},
+        )
+    return onnx.load(str(path))
+
+
+def outputs(model: onnx.ModelProto, feed: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, {"images": feed})[0]
+
+
+def test_focus_becomes_one_convolution_with_the_same_results(tmp_path):
+    model = exported(Focus(), tmp_path / "focus.onnx")
+    feed = np.random.default_rng(0).normal(size=(2, 3, 24, 40)).astype(np.float32)
+    expected = outputs(model, feed)
+    assert focus_as_convolution(model)
+    onnx.checker.check_model(model, full_check=True)
+    kinds = [node.op_type for node in model.graph.node]
+    assert "Slice" not in kinds and "Concat" not in kinds and kinds.count("Conv") == 1
+    np.testing.assert_allclose(outputs(model, feed), expected, atol=1e-5)
+
+
+def test_a_graph_that_begins_otherwise_is_left_as_it_is(tmp_path, bright_engine):
+    for model in (
+        exported(Focus(stride=2), tmp_path / "strided.onnx"),
+        onnx.load(str(bright_engine)),
+    ):
+        before = model.SerializeToString()
+        assert not focus_as_convolution(model)
+        assert model.SerializeToString() == before
