@@ -26,6 +26,7 @@ def open(
     engine: str | Path | None = None,
     family: str | None = None,
     backend: str | None = None,
+    precision: str | None = None,
     min_score: float | None = None,
     track: bool = True,
     fps: float | None = None,
@@ -46,6 +47,7 @@ def open(
         engine: another engine for the first detector: an installed name or the path of an ONNX file.
         family: of an ONNX file that does not say itself ("yolox").
         backend: "auto", "tensorrt", "openvino" or "onnxruntime".
+        precision: of every detector: "auto", "fp32", "bf16" or "int8" (perception.backends.choice).
         min_score: score limit of every detector.
         track: False leaves out the trackers.
         fps: makes a folder of pictures a sequence at this rate.
@@ -68,6 +70,7 @@ def open(
         follow = is_video or fps is not None
         config = config.changed(
             backend=backend,
+            precision=precision,
             min_score=min_score,
             engine=None if engine is None else str(engine),
             family=family,

@@ -53,6 +53,7 @@ class Config:
         self,
         *,
         backend: str | None = None,
+        precision: str | None = None,
         min_score: float | None = None,
         engine: str | None = None,
         family: str | None = None,
@@ -61,15 +62,20 @@ class Config:
     ) -> Config:
         """A copy with the command line's wishes put in: they win over the file.
 
-        `engine` and `family` replace the first detector's; `backend` applies to every engine, `min_score` to
-        every detector; `alone` says that frames do not follow each other, so that no stage rests; `track` False leaves the trackers out, and classifiers look at detections instead.
+        `engine` and `family` replace the first detector's; `backend` applies to every engine, `min_score` and
+        `precision` to every detector; `alone` says that frames do not follow each other, so that no stage rests;
+        `track` False leaves the trackers out, and classifiers look at detections instead.
         """
         tables = []
         first = True
         for table in self.stages:
             values = dict(table)
             if values.get("type") == "detector":
-                wishes: dict[str, Any] = {"backend": backend, "min_score": min_score}
+                wishes: dict[str, Any] = {
+                    "backend": backend,
+                    "precision": precision,
+                    "min_score": min_score,
+                }
                 if first:
                     wishes |= {"engine": engine, "family": family}
                     if engine is not None:

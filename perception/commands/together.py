@@ -30,6 +30,7 @@ def open_together(sources: list[str], options: argparse.Namespace) -> Streams:
         raise RequestError("--fps is for pictures, which do not run beside live sources")
     config = load_config(options.config).changed(
         backend=options.backend,
+        precision=options.precision,
         min_score=options.min_score,
         engine=options.engine,
         family=options.family,

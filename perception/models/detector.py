@@ -33,7 +33,7 @@ class Detector:
         engine: an installed engine's name, the path of an ONNX file, or an open `Engine`.
         family: for an ONNX file without a card ("yolox", "yunet", "ultralight"); the card decides otherwise.
         task: what results are filed under; None takes the card's.
-        backend: see `perception.backends.open_engine`.
+        backend, precision: see `perception.backends.open_engine`.
         min_score: detections below are dropped.
         max_iou: for non-maximum suppression; None takes the card's.
         pixels: most pixels of the input of a network that takes any size; None takes the card's.
@@ -55,6 +55,7 @@ class Detector:
         family: str | None = None,
         task: str | None = None,
         backend: str = "auto",
+        precision: str = "auto",
         min_score: float = 0.3,
         max_iou: float | None = None,
         pixels: int | None = None,
@@ -66,7 +67,9 @@ class Detector:
         if not 0 <= min_score <= 1:
             raise ConfigError(f"min_score must be in 0..1, but is {min_score}")
         if isinstance(engine, (str, Path)):
-            engine = open_engine(engine_path(engine), backend=backend, threads=threads)
+            engine = open_engine(
+                engine_path(engine), backend=backend, precision=precision, threads=threads
+            )
         self.engine = engine
         card = engine.card
         if card is None:
