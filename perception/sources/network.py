@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from pathlib import PurePosixPath
+from time import monotonic
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -165,10 +166,14 @@ def _by_ffmpeg(
     _look_up(url, name, open_timeout_s)
     port = url.port or DEFAULT_PORTS[url.scheme]
     host = url.hostname or ""
+    start = monotonic()
     try:
         container = av.open(address, options=settings, timeout=(open_timeout_s, SLICE_S))
     except av.error.FFmpegError as error:
-        raise InputError(f"{name}: {_refusal(error, url.scheme, host, port)}") from None
+        # FFmpeg says "invalid data" of an answer that did not come in time.
+        silent = monotonic() - start >= open_timeout_s
+        why_not = _silence(host, port) if silent else _refusal(error, url.scheme, host, port)
+        raise InputError(f"{name}: {why_not}") from None
     return Connection(container, name, timeout_s=read_timeout_s, paced=paced)
 
 
@@ -190,12 +195,16 @@ def _look_up(url: SplitResult, name: str, timeout_s: float) -> None:
         raise InputError(f"{name}: {why(error, host, port)}") from None
 
 
+def _silence(host: str, port: int) -> str:
+    return f"{host} took the connection on port {port} but did not answer; restart the camera or its server"
+
+
 def _refusal(error: Any, scheme: str, host: str, port: int) -> str:
     for kind, code in HTTP_ERRORS.items():
         if isinstance(error, kind):
             return answer(code, "")
     if isinstance(error, av.error.ExitError):
-        return f"{host} took the connection on port {port} but did not answer; restart the camera or its server"
+        return _silence(host, port)
     if isinstance(error, av.error.InvalidDataError) and scheme.startswith("http"):
         return f"what is there is not a video that can be read ({error.strerror}); check the path after the host"
     if isinstance(error, av.error.InvalidDataError):

@@ -137,6 +137,15 @@ def test_a_web_server_is_not_an_rtsp_server(camera: HttpSender) -> None:
         open_stream(camera.url.replace("http", "rtsp") + "/live", options=SOON)
 
 
+def test_a_server_that_takes_the_connection_and_says_nothing_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        start = time.monotonic()
+        with pytest.raises(InputError, match=f"took the connection on port {port} but did not"):
+            open_stream(f"rtsp://127.0.0.1:{port}/live", options=SOON)
+        assert time.monotonic() - start < 3
+
+
 def test_mjpeg_frames_take_their_arrival_as_their_time(camera: HttpSender) -> None:
     source = open_stream(f"{camera.url}/video")
     frames = list(islice(source, 6))
