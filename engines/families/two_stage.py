@@ -20,7 +20,7 @@ from engines.families import road
 from engines.graph import RELATIVE, gflops, write_graph
 from engines.initial import exported_card, load_checkpoint, load_exported
 from engines.nets.loss import detection_loss
-from engines.nets.two_stage import PROPOSALS, TwoStageNet, indexed
+from engines.nets.two_stage import PROPOSALS, TwoStageNet, indexed, logit
 from engines.nets.two_stage_loss import second_stage_loss, with_labels
 from engines.recipe import Recipe
 from engines.validate import MIN_SCORE, VEHICLES
@@ -32,16 +32,23 @@ from perception.types import F32
 
 HEADS = ("merge.", "head.")
 SIZE = (640, 384)  # of the exported engine's input
-SHARE = 0.5  # of the second stage in a score's logarithm
+# Of the second stage in a score's logarithm, where it scores by itself (CenterNet2's square root) and where its
+# score has the first stage's in it already.
+SHARE, STACKED_SHARE = 0.5, 1.0
 sheet = road.sheet
 
 
 def build(recipe: Recipe) -> TwoStageNet:
-    """`[net]` of the recipe: `proposals` looked at twice, `size` (width, height) of the exported input."""
+    """`[net]` of the recipe: `proposals`, `stacked` of the network, `size` (width, height) of the export."""
+    known = ("proposals", "size", "stacked")
     for name in recipe.net:
-        if name not in ("proposals", "size"):
-            raise ConfigError(f"[net]: {unknown('key', name, ('proposals', 'size'))}")
-    return TwoStageNet(len(recipe.classes), proposals=recipe.net.get("proposals", PROPOSALS))
+        if name not in known:
+            raise ConfigError(f"[net]: {unknown('key', name, known)}")
+    return TwoStageNet(
+        len(recipe.classes),
+        proposals=recipe.net.get("proposals", PROPOSALS),
+        stacked=recipe.net.get("stacked", False),
+    )
 
 
 def loader(recipe: Recipe, share: tuple[int, int]) -> Loader:
@@ -66,12 +73,14 @@ def losses(
             levels, raw = net.first(inputs)
         raw = raw.float()
         with torch.no_grad():
-            boxes, _ = net.propose(raw, size)
-        proposals = with_labels(boxes, targets, size)
+            boxes, scores = net.propose(raw, size)
+        # A label has no first score to add to.
+        proposals = boxes.unbind() if net.stacked else with_labels(boxes, targets, size)
         logits, corrections = net.second(net.merge(levels), indexed(proposals))
-    again = second_stage_loss(
-        proposals, logits.float(), corrections.float(), targets, add_up=add_up
-    )
+    logits = logits.float()
+    if net.stacked:
+        logits = logits + logit(scores).flatten(0, 1)
+    again = second_stage_loss(proposals, logits, corrections.float(), targets, add_up=add_up)
     found = {f"second_{name}": value for name, value in again.items() if name != "total"}
     found["total"] = again["total"]
     if learns:
@@ -105,7 +114,7 @@ def start(net: TwoStageNet, path: str, recipe: Recipe, loader: Loader) -> None:
 def judge(recipe: Recipe, net: nn.Module) -> tuple[float, dict[str, float]]:
     """Mean AP50 over sets and groups."""
     sets, frames = road.judged(recipe.data.paths, recipe.validate.pictures)
-    card = two_stage_card(recipe.classes)
+    card = two_stage_card(recipe.classes, stacked=recipe.net.get("stacked", False))
     outputs = {"detections": (-1, -1, 4 + 2 * len(recipe.classes))}
     detector = TwoStage(
         TorchEngine(net, card, outputs), card, min_score=MIN_SCORE, pixels=recipe.validate.pixels
@@ -118,7 +127,9 @@ def judge(recipe: Recipe, net: nn.Module) -> tuple[float, dict[str, float]]:
     return float(np.mean([figure.ap50 for figure in found.values()])), figures
 
 
-def two_stage_card(classes: tuple[str, ...], size: tuple[int, int] = SIZE) -> EngineCard:
+def two_stage_card(
+    classes: tuple[str, ...], size: tuple[int, int] = SIZE, *, stacked: bool = False
+) -> EngineCard:
     """What the decoder must know."""
     return EngineCard(
         name="road_two_stage",
@@ -126,7 +137,11 @@ def two_stage_card(classes: tuple[str, ...], size: tuple[int, int] = SIZE) -> En
         task="road",
         classes=tuple(classes),
         input=InputSpec(size=size, colour="bgr", fit="letterbox", pad=114, multiple=32),
-        decoder={"second": SHARE, "max_iou": 0.5, "nms_groups": [VEHICLES]},
+        decoder={
+            "second": STACKED_SHARE if stacked else SHARE,
+            "max_iou": 0.5,
+            "nms_groups": [VEHICLES],
+        },
         licence="Apache-2.0",
     )
 
@@ -136,7 +151,7 @@ def write(net: TwoStageNet, output: Path, recipe: Recipe, metric: dict[str, floa
     net = copy.deepcopy(net).cpu().eval()
     width, height = net.size = tuple(recipe.net.get("size", SIZE))
     card = replace(
-        two_stage_card(recipe.classes, net.size),
+        two_stage_card(recipe.classes, net.size, stacked=net.stacked),
         data=road.sources(recipe),
         metric=metric,
         cost={

@@ -41,6 +41,7 @@ POOLED = 7  # cells a side of a proposal's features
 # (Mask R-CNN, section 3), and on a CPU they cost more than the box head.
 SAMPLES = 1
 HIDDEN = 192
+LEAST = 1e-4  # a first score that counts as none
 # Fast R-CNN's scale of corrections (arXiv:1504.08083, section 2.3; the usual deviations 0.1 and 0.2).
 SHIFT, GROWTH = 0.1, 0.2
 
@@ -92,17 +93,23 @@ class TwoStageNet(nn.Module):
     Args:
         classes: number of classes.
         proposals: looked at twice, per picture.
+        stacked: the box head's logits are added to those of the first stage's scores: it learns what the first
+            stage got wrong. Otherwise it scores by itself, and the decoder joins both.
 
     Attributes:
         size: (width, height) of the input, for an export whose every shape is a constant; None takes
             any size that is a multiple of 32.
     """
 
-    def __init__(self, classes: int, *, proposals: int = PROPOSALS) -> None:
+    def __init__(self, classes: int, *, proposals: int = PROPOSALS, stacked: bool = False) -> None:
         super().__init__()
         self.road = RoadNet(classes)
         self.merge = Merge()
         self.head = BoxHead(classes)
+        self.stacked = stacked
+        if stacked:  # no opinion at first
+            nn.init.zeros_(self.head.classes.weight)
+            nn.init.zeros_(self.head.classes.bias)
         self.proposals = proposals
         self.folded = False
         self.size: tuple[int, int] | None = None
@@ -121,8 +128,10 @@ class TwoStageNet(nn.Module):
         boxes, scores = self.propose(raw, size)
         logits, corrections = self.second(self.merge(levels), indexed(boxes.unbind()))
         refined = refine(boxes, corrections.reshape(-1, self.proposals, 4))
-        again = logits.reshape(-1, self.proposals, scores.shape[2]).sigmoid()
-        return torch.cat([refined, scores, again], dim=2)
+        logits = logits.reshape(-1, self.proposals, scores.shape[2])
+        if self.stacked:
+            logits = logits + logit(scores)
+        return torch.cat([refined, scores, logits.sigmoid()], dim=2)
 
     def first(self, pictures: Tensor) -> tuple[list[Tensor], Tensor]:
         """Pyramid levels, and raw numbers per cell (B, cells, 5 + C) as `RoadNet` returns them."""
@@ -162,6 +171,12 @@ def inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Boxes (..., 4) cut to an input of (width, height)."""
     x, y = boxes[..., 0::2].clamp(0, size[0]), boxes[..., 1::2].clamp(0, size[1])
     return torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], dim=-1)
+
+
+def logit(scores: Tensor) -> Tensor:
+    """Of scores in 0..1, kept finite."""
+    kept = scores.clamp(LEAST, 1 - LEAST)
+    return (kept / (1 - kept)).log()
 
 
 def taken(rows: Tensor, chosen: Tensor) -> Tensor:

@@ -113,6 +113,14 @@ def test_before_training_the_second_stage_leaves_boxes_and_expects_few_objects()
     assert found[..., 7:].max() < 0.05
 
 
+def test_stacked_second_stage_starts_with_the_scores_of_the_first() -> None:
+    torch.manual_seed(0)
+    model = TwoStageNet(3, proposals=20, stacked=True).eval()
+    with torch.no_grad():
+        found = model(torch.rand(1, 3, 64, 64) * 255)
+    torch.testing.assert_close(found[..., 4:7].clamp(1e-4), found[..., 7:], rtol=1e-3, atol=1e-6)
+
+
 def test_folding_keeps_the_function() -> None:
     model = net()
     merged, rois = torch.randn(1, 64, 8, 8), torch.tensor([[0.0, 8, 8, 40, 40]])
