@@ -125,9 +125,9 @@ def _run(
     except BaseException:
         opened.close()
         raise
-    answers = []
+    answers: list[Answer] = []
     with run:
         for result in run:
             if keep:
-                answers.append(Answer.of(result))
+                answers.append(Answer.of(result, answers[-1] if answers else None))
     return opened.info, run.report, answers

@@ -46,11 +46,18 @@ class Answer:
     tracks: Mapping[str, Tracks]
 
     @classmethod
-    def of(cls, result: FrameResult) -> Answer:
-        """From a result, without its picture."""
+    def of(cls, result: FrameResult, before: Answer | None = None) -> Answer:
+        """From a result, without its picture; where a detector rested, what it said `before` still stands."""
         frame = result.frame
+        detections = dict(result.detections)
+        if before is not None:
+            detections |= {
+                task: found
+                for task, found in before.detections.items()
+                if f"detections.{task}" in result.skipped
+            }
         ready = frame.time + result.latency
-        return cls(frame.index, frame.time, ready, dict(result.detections), dict(result.tracks))
+        return cls(frame.index, frame.time, ready, detections, dict(result.tracks))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from perception.evaluation.mot import write_mot
 from perception.evaluation.tracking import Rule
 from perception.evaluation.video import Answer, in_time, score_video
 from perception.evaluation.video_truth import GroupTruth, read_video_truth
-from perception.types import Detections, Tracks
+from perception.types import Detections, Frame, FrameResult, Tracks
 
 CLASSES = ("car", "person")
 
@@ -203,3 +204,16 @@ def test_rules_leave_out_other_classes_of_the_truth(tmp_path: Path) -> None:
     found = detections(np.zeros((0, 4)), np.zeros(0), 1)
     assert score_video([group], {0: answer(0, found)}, 1)["person"].boxes == 1
     assert Rule().targets is None
+
+
+def test_where_a_detector_rested_its_last_word_stands() -> None:
+    found = detections(np.array([0, 0, 40, 40.0]), np.ones(1))
+    nothing = detections(np.zeros((0, 4)), np.zeros(0))
+    before = answer(0, found)
+    frame = Frame(np.zeros((4, 4, 3), np.uint8), index=1, pts=1, time_base=Fraction(1, 10))
+    result = FrameResult(frame, detections={"road": nothing}, latency=0.02)
+    assert len(Answer.of(result, before).detections["road"]) == 0
+    result.skipped = frozenset({"detections.road"})
+    said = Answer.of(result, before)
+    assert said.detections["road"] is found
+    assert (said.index, said.ready) == (1, pytest.approx(0.12))
