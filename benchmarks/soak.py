@@ -223,6 +223,8 @@ def soak(options: argparse.Namespace, clip: Path | None) -> dict[str, Any]:
     return {
         "minutes": options.minutes,
         "machine": machine(),
+        # What else ran on the machine: a soak is best run alone, or at a priority above everything else's.
+        "load_average_5_min": round(os.getloadavg()[1], 2),
         "config": options.config,
         "clip": None if options.clip is None else options.clip.name,
         "results": len(at),

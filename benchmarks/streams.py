@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections import defaultdict
@@ -122,6 +123,7 @@ def measure(options: argparse.Namespace, clip: Path) -> dict[str, Any]:
     return {
         "schema": "perception-streams/1",
         "machine": machine(),
+        "load_average_1_min": round(os.getloadavg()[0], 2),
         "clip": options.clip.name,
         "config": options.config,
         "asked_fps": options.fps,

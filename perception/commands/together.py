@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TextIO
 
@@ -46,7 +47,9 @@ def open_together(sources: list[str], options: argparse.Namespace) -> Streams:
     ]
     streams = Streams(config)
     try:
-        for source, outputs in zip(sources, places, strict=True):
+        for number, (source, outputs) in enumerate(zip(sources, places, strict=True)):
+            if outputs["page"] is not None:
+                print(f"stream {number}: look at http://{outputs['page']}/", file=sys.stderr)
             streams.add(
                 source,
                 live=live_options(options),
