@@ -6,8 +6,8 @@
 For every engine and precision: the build (time, size, layer precisions, parity on frames of the clip), the
 engine alone (batch 1 to --batch, p50 and p99 of one call, copies to and from the GPU included), pictures
 prepared on the CPU and on the GPU, non-maximum suppression on the CPU and by TensorRT's EfficientNMS, and
-ONNX Runtime on the CPU and, where it is installed, on CUDA. For the first engine in FP16: the whole pipeline on
-the clip, with decoding, overlay and encoding, and what bounds it.
+ONNX Runtime on the CPU and, where it is installed, on CUDA. The whole pipeline on the clip, decoded on the CPU and
+on the GPU: with overlay video and what bounds it, and with the record only.
 
 Prints a table and writes FOLDER/gpu-NAME-OF-THE-GPU.json (default: benchmarks/results).
 """
@@ -30,6 +30,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from perception.assemble import open_run
 from perception.backends.installed import installed_engines
 from perception.backends.onnxrt import OnnxRuntimeEngine
 from perception.backends.trt import TensorRTEngine
@@ -237,12 +238,34 @@ def bench_suppression(calls: int) -> dict[str, Any]:
 
 
 def bench_pipeline(clip: Path, rounds: int, frames: int) -> dict[str, Any]:
-    """The default pipeline on TensorRT, end to end, with what bounds it."""
-    result = measure(
-        clip, load_config("dashcam").changed(backend="tensorrt"), rounds=rounds, frames=frames
-    )
-    print(result.table())
-    return result.as_dict()
+    """The default pipeline on TensorRT, end to end, decoding on the CPU and on the GPU, with what bounds it."""
+    config = load_config("dashcam").changed(backend="tensorrt")
+    results: dict[str, Any] = {}
+    for decode in ("cpu", "nvdec"):
+        try:
+            whole = measure(clip, config, rounds=rounds, frames=frames, decode=decode)
+            print(f"decoding: {decode}\n{whole.table()}")
+            record = [bench_record(clip, config, frames, decode) for _ in range(rounds)]
+        except PerceptionError as error:
+            results[decode] = {"failed": str(error)}
+            continue
+        results[decode] = whole.as_dict() | {"record_only_fps": record}
+        print(f"record only, no overlay video: {max(record)} fps")
+    return results
+
+
+def bench_record(clip: Path, config: Any, frames: int, decode: str) -> float:
+    """Frames a second of a run that only writes the record."""
+    source = open_source(clip, decode=decode)
+    with tempfile.TemporaryDirectory() as folder:
+        run = open_run(source, config, jsonl=Path(folder) / "record.jsonl")
+        with run:
+            results = iter(run)
+            for _ in islice(results, WARM_UP):  # kernels are compiled, graphs captured
+                pass
+            start = perf_counter()
+            count = sum(1 for _ in islice(results, frames - WARM_UP))
+            return round(count / (perf_counter() - start), 1)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

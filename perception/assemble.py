@@ -31,6 +31,7 @@ def open(
     track: bool = True,
     fps: float | None = None,
     live: LiveOptions | None = None,
+    decode: str = "auto",
     max_age_s: float | None = None,
     segment_s: float | None = None,
     page: int | str | None = None,
@@ -52,6 +53,7 @@ def open(
         track: False leaves out the trackers.
         fps: makes a folder of pictures a sequence at this rate.
         live: of cameras and streams: reconnecting, camera mode; its `live` plays a file as a camera would.
+        decode: where video files are decoded: "cpu", "nvdec" (an NVIDIA GPU) or "auto".
         max_age_s: frames of a live source that are older when their turn comes are skipped.
         segment_s: write the overlay as one file after the other, each so many seconds long.
         page: port, or "host:port", of a web page with the live overlay; without a host for this machine only.
@@ -64,7 +66,7 @@ def open(
     """
     if not isinstance(config, Config):
         config = load_config(config)
-    opened = open_source(source, fps=fps, options=live)
+    opened = open_source(source, fps=fps, options=live, decode=decode)
     try:
         is_video = opened.info.kind == "video"
         follow = is_video or fps is not None

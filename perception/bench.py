@@ -162,6 +162,7 @@ def measure(
     *,
     rounds: int = 3,
     frames: int = 300,
+    decode: str = "auto",
     progress: Callable[[str], None] | None = None,
 ) -> Benchmark:
     """Measure a configuration on a video file, overlay video and record included.
@@ -169,12 +170,13 @@ def measure(
     Args:
         rounds: how often every part is measured; figures are medians.
         frames: most frames per round.
+        decode: where the file is decoded: "auto", "cpu" or "nvdec".
         progress: called with the name of what is measured next.
 
     Raises:
         InputError: the source has no frame, or is not a video file.
     """
-    with_first = open_source(source)
+    with_first = open_source(source, decode=decode)
     try:
         if with_first.info.kind != "video":
             raise InputError(f"{source}: a benchmark needs a video file")
@@ -200,13 +202,13 @@ def measure(
                     if progress is not None:
                         progress(label + name)
                     if name == "decode":
-                        count = _timed(part, partial(_decode, source, frames))
+                        count = _timed(part, partial(_decode, source, frames, decode))
                     elif name == "encode":
                         _timed(part, partial(_encode, source, config, pictures, Path(folder)))
                     elif name in models:
                         _timed(part, partial(_infer, models[name], pictures))
                     else:
-                        report = _end_to_end(part, source, config, frames, Path(folder))
+                        report = _end_to_end(part, source, config, frames, Path(folder), decode)
     finally:
         pipeline.close()
     assert report is not None
@@ -229,8 +231,8 @@ def _timed(part: Part, work: Callable[[], int]) -> int:
     return count
 
 
-def _decode(source: str | Path, frames: int) -> int:
-    opened = open_source(source)
+def _decode(source: str | Path, frames: int, decode: str) -> int:
+    opened = open_source(source, decode=decode)
     try:
         return sum(1 for _ in islice(iter(opened), frames))
     finally:
@@ -264,10 +266,10 @@ def _encode(source: str | Path, config: Config, pictures: list[Frame], folder: P
 
 
 def _end_to_end(
-    part: Part, source: str | Path, config: Config, frames: int, folder: Path
+    part: Part, source: str | Path, config: Config, frames: int, folder: Path, decode: str
 ) -> Report:
     start = perf_counter()
-    opened = open_source(source)
+    opened = open_source(source, decode=decode)
     run = open_run(opened, config, output=folder / "overlay.mp4", jsonl=folder / "record.jsonl")
     # Engines load once per run of hours; loading them is start-up, not frame rate.
     wall, cpu = perf_counter(), process_time()

@@ -217,7 +217,7 @@ def gpu() -> list[Check]:
         for name in ("cuda-python", "TensorRT"):
             checks.append(Check("gpu", name, OFF, "not looked at: no GPU"))
         return checks
-    checks += [_cuda_python(), _nvrtc(), _tensorrt(kind)]
+    checks += [_cuda_python(), _nvrtc(), _nvdec(), _tensorrt(kind)]
     try:
         importlib.import_module("onnx")
     except Exception as error:
@@ -298,6 +298,25 @@ def _nvrtc() -> Check:
         )
         return Check("gpu", "NVRTC", WARN, _first_line(error), advice)
     return Check("gpu", "NVRTC", OK, f"CUDA {major}.{minor}")
+
+
+def _nvdec() -> Check:
+    from perception.errors import EngineError
+    from perception.sources.nvdec import CODECS, load
+
+    try:
+        nvc = load()
+        able = [
+            name
+            for name, (codec, _) in CODECS.items()
+            if nvc.GetDecoderCaps(codec=getattr(nvc.cudaVideoCodec, codec))["supported"]
+        ]
+    except EngineError as error:
+        return Check("gpu", "NVDEC", OFF, "not used: pictures are decoded on the CPU", str(error))
+    except Exception as error:  # PyNvVideoCodec has classes of its own
+        return Check("gpu", "NVDEC", WARN, _first_line(error), "`--decode cpu`")
+    found = f"{', '.join(able) or 'nothing'} (PyNvVideoCodec {nvc.__version__})"
+    return Check("gpu", "NVDEC", OK if able else OFF, found)
 
 
 def _tensorrt(kind: str) -> Check:

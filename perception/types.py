@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -75,13 +75,37 @@ class Planes:
         return self.y.shape[1], self.y.shape[0]
 
 
+class DevicePicture(Protocol):
+    """A decoded picture in the memory of a GPU: Y'CbCr 4:2:0, 8 bit, Cb and Cr in pairs (NV12).
+
+    Attributes:
+        luma: device address of (H, W) uint8, rows `pitch` bytes apart.
+        chroma: device address of (H/2, W/2, 2) uint8, rows `pitch` bytes apart.
+        size: (width, height), both even.
+        matrix, full_range: as of `Planes`.
+    """
+
+    luma: int
+    chroma: int
+    pitch: int
+    size: tuple[int, int]
+    matrix: str
+    full_range: bool
+
+    def download(self) -> Planes:
+        """A copy in host memory."""
+        ...
+
+
 class Frame:
     """One picture of one stream.
 
-    Give either `image` or `planes`. A decoded video frame carries `planes`; its BGR `image` is made on
-    first use (by `to_bgr`), so a pipeline that never asks for it never pays for it.
+    Give one of `image`, `planes` and `device`. A decoded video frame carries `planes`; its BGR `image` is
+    made on first use (by `to_bgr`), so a pipeline that never asks for it never pays for it. A frame that was
+    decoded on a GPU carries `device`, and its `planes` come to the host on first use.
 
     Attributes:
+        device: the picture in GPU memory, or None.
         index: number of the frame in its stream, from 0; a gap means dropped or lost frames.
         pts, time_base: the stream's time stamp, exact.
         time: seconds, ``float(pts * time_base)``.
@@ -93,11 +117,12 @@ class Frame:
 
     __slots__ = (
         "_image",
+        "_planes",
         "_to_bgr",
         "arrived",
+        "device",
         "index",
         "path",
-        "planes",
         "pts",
         "stream",
         "time_base",
@@ -109,6 +134,7 @@ class Frame:
         image: U8 | None = None,
         *,
         planes: Planes | None = None,
+        device: DevicePicture | None = None,
         to_bgr: Callable[[Planes], U8] | None = None,
         index: int = 0,
         pts: int = 0,
@@ -118,9 +144,9 @@ class Frame:
         path: str | None = None,
         wall: float | None = None,
     ) -> None:
-        if (image is None) == (planes is None):
-            raise ValueError("Frame must be given exactly one of image and planes")
-        if planes is not None and to_bgr is None:
+        if sum(given is not None for given in (image, planes, device)) != 1:
+            raise ValueError("Frame must be given exactly one of image, planes and device")
+        if image is None and to_bgr is None:
             raise ValueError("Frame with planes must be given to_bgr, the conversion to use")
         if image is not None:
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -131,7 +157,8 @@ class Frame:
             image.flags.writeable = False
         self._image = image
         self._to_bgr = to_bgr
-        self.planes = planes
+        self._planes = planes
+        self.device = device
         self.index = index
         self.pts = pts
         self.time_base = time_base
@@ -141,11 +168,19 @@ class Frame:
         self.wall = wall
 
     @property
+    def planes(self) -> Planes | None:
+        """The planes as decoded, read-only; None of a frame that was given as an `image`."""
+        if self._planes is None and self.device is not None:
+            self._planes = self.device.download()
+        return self._planes
+
+    @property
     def image(self) -> U8:
         """(H, W, 3) uint8 BGR, read-only."""
         if self._image is None:
-            assert self.planes is not None and self._to_bgr is not None
-            image = self._to_bgr(self.planes)
+            planes = self.planes
+            assert planes is not None and self._to_bgr is not None
+            image = self._to_bgr(planes)
             image.flags.writeable = False
             self._image = image
         return self._image
@@ -157,8 +192,10 @@ class Frame:
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the picture as shown."""
-        if self.planes is not None:
-            return self.planes.size
+        if self.device is not None:
+            return self.device.size
+        if self._planes is not None:
+            return self._planes.size
         assert self._image is not None
         return self._image.shape[1], self._image.shape[0]
 

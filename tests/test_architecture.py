@@ -50,6 +50,7 @@ ALLOWED = {
     "openvino": ("backends", "doctor"),
     "cuda": ("backends", "doctor"),
     "onnx": ("backends",),
+    "PyNvVideoCodec": ("sources",),
 }
 
 

@@ -302,3 +302,26 @@ def test_a_missing_onnx_only_stops_building(fakes: Any, monkeypatch: pytest.Monk
     check = find(doctor.gpu(), "onnx")
 
     assert check.state == "warn" and "needed to build plans" in check.advice
+
+
+def test_what_the_gpu_decodes_is_told(fakes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(__file__).parent / "sources" / "fake_nvdec.py"
+    spec = importlib.util.spec_from_file_location("tests_doctor_fake_nvdec", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "tests_doctor_fake_nvdec", module)
+    spec.loader.exec_module(module)
+    state = module.install(monkeypatch, fakes.state.cuda)
+
+    check = find(doctor.gpu(), "NVDEC")
+    assert check.state == "ok" and check.found.startswith("h264, hevc, vp9 (PyNvVideoCodec 2.2.4")
+    state.supported = set()
+    assert find(doctor.gpu(), "NVDEC").state == "off"
+
+
+def test_without_pynvvideocodec_the_doctor_says_how_to_get_it(fakes: Any) -> None:
+    if importlib.util.find_spec("PyNvVideoCodec") is not None:
+        pytest.skip("PyNvVideoCodec is installed")
+    check = find(doctor.gpu(), "NVDEC")
+
+    assert check.state == "off" and "road-perception[nvdec]" in check.advice

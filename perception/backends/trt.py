@@ -265,6 +265,7 @@ class TensorRTEngine:
             EngineError: a feed has the wrong name, dtype or shape, or the GPU failed.
         """
         self._check(feeds)
+        self._stream.use()
         shapes = {name: feed.shape for name, feed in feeds.items()}
         profile = self._shaped(shapes, "host")
         for name, feed in feeds.items():
@@ -293,6 +294,7 @@ class TensorRTEngine:
             The outputs, borrowed until the next call, and per picture where its pixels went.
         """
         self._open_or_raise()
+        self._stream.use()
         name = self.inputs[0].name
         shape = (len(frames), *self._profiles[0].high[name][1:])
         size = (shape[3], shape[2])
@@ -311,6 +313,7 @@ class TensorRTEngine:
     def run_alone(self, batch: int = 1) -> None:
         """Run the network on whatever its inputs hold, with no copy in or out: what it costs by itself."""
         self._open_or_raise()
+        self._stream.use()
         high = self._profiles[-1].high
         shapes = {
             spec.name: (batch, *high[spec.name][1:]) if spec.shape[0] < 0 else spec.shape

@@ -127,13 +127,22 @@ class Stream:
     def __init__(self, cuda: Cuda, *, device: int = 0) -> None:
         self.cuda = cuda
         runtime = cuda.runtime
-        cuda.call(runtime.cudaSetDevice(device), "selecting the GPU")
+        self._number = device
+        self.use()
         # Non-blocking: the default stream would make TensorRT synchronise the whole device.
         flags = runtime.cudaStreamNonBlocking
         self._stream = cuda.call(runtime.cudaStreamCreateWithFlags(flags), "making a stream")
         self._device: list[int] = []
         self._host: list[int] = []
         self._graphs: list[Graph] = []
+
+    def use(self) -> None:
+        """Make this stream's GPU the calling thread's.
+
+        A thread starts without a context, and the driver's calls (kernels, modules) fail in it until the
+        runtime has given it one.
+        """
+        self.cuda.call(self.cuda.runtime.cudaSetDevice(self._number), "selecting the GPU")
 
     @property
     def handle(self) -> int:
@@ -161,6 +170,19 @@ class Stream:
     def to_host(self, host: int, device: int, size: int) -> None:
         """Queue a copy of `size` bytes from a device address to a host address."""
         self._copy(host, device, size, self.cuda.runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost)
+
+    def copy_rows(
+        self, target: int, target_pitch: int, source: int, source_pitch: int, size: tuple[int, int]
+    ) -> None:
+        """Queue a copy of `size` (bytes in a row, rows) within the device; pitches are bytes from row to row."""
+        runtime = self.cuda.runtime
+        kind = runtime.cudaMemcpyKind.cudaMemcpyDeviceToDevice
+        self.cuda.call(
+            runtime.cudaMemcpy2DAsync(
+                target, target_pitch, source, source_pitch, *size, kind, self._stream
+            ),
+            f"queueing a copy of {size[1]} rows of {size[0]} bytes",
+        )
 
     def _copy(self, target: int, source: int, size: int, kind: Any) -> None:
         runtime = self.cuda.runtime

@@ -18,7 +18,7 @@ from perception.backends.trt_cuda import Stream, compile_kernel
 from perception.card import InputSpec
 from perception.colour import LUMA_WEIGHTS
 from perception.preprocess import Mapping, Preprocessor
-from perception.types import U8, Frame, Planes
+from perception.types import U8, DevicePicture, Frame, Planes
 
 KERNEL = "prepare"
 BLOCK = (32, 8, 1)
@@ -235,7 +235,8 @@ def describe(
 
     Args:
         inner: x, y, width, height of the picture inside the network's input.
-        addresses: device addresses of the frame's arrays: its picture, or its y, u and v.
+        addresses: device addresses of the frame's arrays: its picture, or its y, u and v; none of a frame
+            that is on the device already.
         out: device address of the input.
     """
     row = np.zeros(1, PICTURE)
@@ -245,6 +246,11 @@ def describe(
     row["swap"] = spec.colour == "rgb"
     row["pad"], row["mean"] = spec.pad, spec.mean
     row["inverse_std"] = 1 / np.array(spec.std, np.float32)
+    if frame.device is not None:
+        row["convert"] = 1
+        row["matrix"] = to_bgr_matrix(frame.device.matrix, frame.device.full_range).ravel()
+        _fill_from_device(row, frame.device, (width, height))
+        return row
     planes = frame.planes
     if planes is None:
         shrink = min(width / frame.size[0], height / frame.size[1])
@@ -260,13 +266,36 @@ def describe(
             _fill(plane, array.shape, (width, height), addresses[channel], step=1)
             _shrink_by_blocks(plane, array.shape, (width, height))
             if channel and (width, height) == planes.size:
-                # Half exactly, also where an odd size has half a pixel of chroma more.
-                plane["scale_x"] = plane["scale_y"] = 0.5
-                even = not (width % 2 or height % 2)
-                # The one case that the host leaves to OpenCV, which does not interpolate.
-                if even and planes.matrix == "bt601" and not planes.full_range:
-                    plane["mode"] = NEAREST
+                _same_size(plane, planes.matrix, planes.full_range, (width, height))
     return row
+
+
+def _fill_from_device(
+    row: npt.NDArray[Any], picture: DevicePicture, inner: tuple[int, int]
+) -> None:
+    """The three planes of a picture that is on the device already; its Cb and Cr lie in pairs."""
+    width, height = picture.size
+    shapes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
+    addresses = (picture.luma, picture.chroma, picture.chroma + 1)
+    for channel, (shape, address) in enumerate(zip(shapes, addresses, strict=True)):
+        plane = row["plane"][:, channel]
+        _fill(plane, shape, inner, address, step=2 if channel else 1)
+        plane["pitch"] = picture.pitch
+        _shrink_by_blocks(plane, shape, inner)
+        if channel and inner == picture.size:
+            _same_size(plane, picture.matrix, picture.full_range, inner)
+
+
+def _same_size(
+    plane: npt.NDArray[Any], matrix: str, full_range: bool, size: tuple[int, int]
+) -> None:
+    """Chroma of a picture that is not resized."""
+    # Half exactly, also where an odd size has half a pixel of chroma more.
+    plane["scale_x"] = plane["scale_y"] = 0.5
+    even = not (size[0] % 2 or size[1] % 2)
+    # The one case that the host leaves to OpenCV, which does not interpolate.
+    if even and matrix == "bt601" and not full_range:
+        plane["mode"] = NEAREST
 
 
 def _fill(
@@ -317,6 +346,9 @@ def to_bgr_matrix(matrix: str, full_range: bool) -> npt.NDArray[np.float32]:
 
 
 def _arrays(frame: Frame) -> tuple[U8, ...]:
+    """What must be uploaded."""
+    if frame.device is not None:
+        return ()
     planes: Planes | None = frame.planes
     return (frame.image,) if planes is None else (planes.y, planes.u, planes.v)
 

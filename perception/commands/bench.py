@@ -33,6 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="runtime of the engines",
     )
     add(
+        "--decode",
+        choices=("auto", "cpu", "nvdec"),
+        default="auto",
+        help="where the file is decoded; nvdec is an NVIDIA GPU (default: there where it can be)",
+    )
+    add(
         "--rounds",
         type=int,
         default=3,
@@ -73,7 +79,12 @@ def call(options: argparse.Namespace) -> int:
             print(f"\r{what}\x1b[K", end="", file=sys.stderr, flush=True)
 
     result = measure(
-        options.source, config, rounds=options.rounds, frames=options.frames, progress=say
+        options.source,
+        config,
+        rounds=options.rounds,
+        frames=options.frames,
+        decode=options.decode,
+        progress=say,
     )
     say("")
     _tell(options.json, result.as_dict(), result.table())

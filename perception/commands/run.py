@@ -69,6 +69,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "fp32", "bf16", "int8"),
         help="arithmetic of the detectors; auto takes the fastest that costs at most half a point of AP",
     )
+    add(
+        "--decode",
+        choices=("auto", "cpu", "nvdec"),
+        default="auto",
+        help="where video files are decoded; nvdec is an NVIDIA GPU (default: there where it can be)",
+    )
     add("--min-score", type=float, metavar="S", help="score limit of the detectors, 0 to 1")
     add("--no-track", action="store_true", help="detect only")
     add("--engine", metavar="NAME|PATH", help="another engine for the first detector")
@@ -133,6 +139,7 @@ def _run_one(
         track=not options.no_track,
         fps=options.fps,
         live=live_options(options),
+        decode=options.decode,
         max_age_s=options.max_age,
         segment_s=options.segment,
         page=options.page,

@@ -145,6 +145,7 @@ def open_source(
     fps: float | None = None,
     stream: int = 0,
     options: LiveOptions | None = None,
+    decode: str = "auto",
 ) -> Source:
     """Open whatever `source` names.
 
@@ -154,6 +155,7 @@ def open_source(
         fps: makes pictures a sequence of so many frames a second, instead of each on its own.
         stream: number of this source in a run with several.
         options: of live sources.
+        decode: where video files are decoded: "auto", "cpu" or "nvdec"; see `FileSource`.
 
     Raises:
         InputError: it does not exist or cannot be read; says why and what to do.
@@ -175,7 +177,7 @@ def open_source(
             raise RequestError(f"{text}: fps is for pictures; a video file carries its own times")
         from perception.sources.file import FileSource
 
-        opened = FileSource(path, stream=stream)
+        opened = FileSource(path, stream=stream, decode=decode)
         if not options.live:
             return opened
         from perception.sources.replay import ReplaySource

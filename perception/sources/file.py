@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import av
+from av.codec.hwaccel import HWAccel
 
 from perception.colour import planes_to_bgr
-from perception.errors import InputError
+from perception.errors import EngineError, InputError, RequestError, unknown
 from perception.sources import SourceInfo
-from perception.sources.decoded import PlanesReader
+from perception.sources.decoded import Orientation, PlanesReader
 from perception.sources.decoding import PictureReader
 from perception.sources.opening import checked_size, opened, video_stream
 from perception.sources.timing import TimeStamps
@@ -23,7 +24,9 @@ from perception.types import Frame
 
 # Pictures held at the start until one has a time stamp.
 UNDATED_KEPT = 16
+DECODE = ("auto", "cpu", "nvdec")
 JUMPS_TOLD = 10
+_log = logging.getLogger(__name__)
 
 
 class FileSource:
@@ -39,19 +42,29 @@ class FileSource:
     Args:
         path: of the file.
         stream: number of this source in a run with several.
+        decode: "cpu"; "nvdec", on an NVIDIA GPU; or "auto": there where PyNvVideoCodec is installed and can
+            decode this file, else on the CPU. Frames decoded by PyNvVideoCodec carry `Frame.device`; without
+            it, "nvdec" decodes by PyAV, which brings every picture to the host.
+
+    Attributes:
+        decoder: what decodes: "cpu", "nvdec" or "nvdec through the host".
 
     Raises:
-        InputError: nothing can be played from this file; says why.
+        InputError: nothing can be played from this file, or not on the GPU where that was asked for; says why.
+        RequestError: `decode` is none of these.
     """
 
     live = False
 
-    def __init__(self, path: str | Path, *, stream: int = 0) -> None:
+    def __init__(self, path: str | Path, *, stream: int = 0, decode: str = "auto") -> None:
+        if decode not in DECODE:
+            raise RequestError(unknown("place to decode", decode, DECODE))
         self.path = Path(path)
+        self.decoder = "cpu"
         self.stream = stream
         self.decoded = 0
         self._flawed = 0
-        self._waiting: deque[av.VideoFrame] = deque()
+        self._waiting: deque[Any] = deque()
         self._complete = False
         self._closing = False
         self._step_lock = threading.Lock()
@@ -64,6 +77,8 @@ class FileSource:
             self._waiting = self._first_pictures()
             self._planes = PlanesReader(self._waiting[0])
             self.info = self._describe(container, video, size)
+            if decode != "cpu":
+                container = self._moved_to_gpu(container, video, size, decode)
         except BaseException:
             container.close()
             raise
@@ -135,7 +150,76 @@ class FileSource:
                 self._pictures.close()
                 container.close()
 
-    def _next(self) -> av.VideoFrame | None:
+    def _moved_to_gpu(self, container: Any, video: Any, size: int, decode: str) -> Any:
+        """The container to read from: another one, from its start, where the GPU decodes.
+
+        What the CPU has decoded until here only told what will come.
+
+        Raises:
+            InputError: the GPU was asked for and cannot do it.
+        """
+        from perception.sources.nvdec import GpuReader, obstacle
+
+        why = obstacle(video, self._waiting[0])
+        if why is None and self._planes.orientation != Orientation():
+            why = "its pictures are turned to be shown"
+        if why is None:
+            try:
+                colour = self._planes.matrix, self._planes.full_range
+
+                def on_gpu(moved: Any, stream: Any) -> PictureReader:
+                    return GpuReader(moved, stream, colour, size=size)
+
+                return self._start_again(container, on_gpu, "nvdec")
+            except (EngineError, InputError) as error:
+                why = str(error)
+        if decode == "auto":
+            _log.debug("%s is decoded on the CPU: %s", self.path.name, why)
+            return container
+        try:
+            accelerated = HWAccel(device_type="cuda", allow_software_fallback=False)
+            moved = self._start_again(
+                container,
+                lambda moved, stream: PictureReader(moved, stream, size=size),
+                "nvdec through the host",
+                hwaccel=accelerated,
+            )
+        except (InputError, OSError, RuntimeError, ValueError, NotImplementedError) as error:
+            raise InputError(
+                f"{self.path}: cannot be decoded on the GPU: {why}; nor by PyAV there ({error}); "
+                "`--decode cpu` decodes it on the CPU"
+            ) from error
+        _log.info("%s: pictures are brought to the host: %s", self.path.name, why)
+        return moved
+
+    def _start_again(
+        self,
+        container: Any,
+        make_reader: Callable[[Any, Any], PictureReader],
+        decoder: str,
+        *,
+        hwaccel: Any = None,
+    ) -> Any:
+        """Open the file once more for another reader; the first container is closed once that has a picture."""
+        before = self._reader, self._pictures, self._waiting
+        moved = opened(self.path, hwaccel=hwaccel)
+        try:
+            self._reader = make_reader(moved, video_stream(moved, self.path))
+            self._pictures = self._reader.pictures()
+            self._waiting = self._first_pictures()
+        except BaseException:
+            if self._reader is not before[0]:
+                self._reader.close()
+            moved.close()
+            self._reader, self._pictures, self._waiting = before
+            raise
+        before[0].close()
+        before[1].close()
+        container.close()
+        self.decoder = decoder
+        return moved
+
+    def _next(self) -> Any:
         picture = self._waiting.popleft() if self._waiting else next(self._pictures, None)
         if picture is not None and self._times.is_far_ahead(picture.pts):
             # A pause of the camera, or one damaged number: the frame after tells.
@@ -145,9 +229,9 @@ class FileSource:
                 picture.pts = None
         return picture
 
-    def _first_pictures(self) -> deque[av.VideoFrame]:
+    def _first_pictures(self) -> deque[Any]:
         """The first picture, and those after it until one has a time stamp."""
-        first: deque[av.VideoFrame] = deque()
+        first: deque[Any] = deque()
         for picture in self._pictures:
             first.append(picture)
             if picture.pts is not None or len(first) == UNDATED_KEPT:
@@ -167,10 +251,17 @@ class FileSource:
             for i, picture in enumerate(reversed(self._waiting)):
                 picture.pts = dated - i * self._times.step
 
-    def _frame(self, picture: av.VideoFrame) -> Frame:
+    def _frame(self, picture: Any) -> Frame:
         self._flawed += bool(picture.is_corrupt)
+        device = getattr(picture, "device", None)
+        if device is not None and device.size != self._planes.coded_size:
+            raise InputError(
+                f"{self.path}: its pictures change from {self._planes.coded_size} to {device.size} at "
+                f"frame {self.decoded}; `--decode cpu` scales them"
+            )
         frame = Frame(
-            planes=self._planes(picture),
+            planes=self._planes(picture) if device is None else None,
+            device=device,
             to_bgr=planes_to_bgr,
             index=self.decoded,
             pts=self._times(picture.pts),

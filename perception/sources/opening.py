@@ -36,15 +36,21 @@ def checked_size(path: Path) -> int:
     return size
 
 
-def opened(path: Path) -> av.container.InputContainer:
+def opened(path: Path, *, hwaccel: Any = None) -> av.container.InputContainer:
     """The file's container.
+
+    Args:
+        hwaccel: PyAV's `HWAccel`, to decode on a GPU.
 
     Raises:
         InputError: FFmpeg cannot make sense of it; says why as far as can be told.
     """
     try:
         return av.open(
-            str(path), options={"max_pixels": str(MOST_PIXELS)}, metadata_errors="replace"
+            str(path),
+            options={"max_pixels": str(MOST_PIXELS)},
+            metadata_errors="replace",
+            hwaccel=hwaccel,
         )
     except av.error.FFmpegError as error:
         raise InputError(_refusal(path, error)) from error

@@ -2,7 +2,8 @@
 
 It is strict where a GPU would be wrong in silence. Queued work runs only when its stream is synchronised,
 so that output read too early is still zero. Copies must lie inside memory that is allocated. Launching a
-graph queues what was captured, with the addresses of that time. What is never freed can be seen.
+graph queues what was captured, with the addresses of that time. What is never freed can be seen. A call of the
+driver fails in a thread to which the runtime has given no context yet.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import enum
 import hashlib
 import shutil
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +43,17 @@ class Status(enum.IntEnum):
     cudaSuccess = 0
     cudaErrorInvalidValue = 1
     cudaErrorMemoryAllocation = 2
+    CUDA_ERROR_INVALID_CONTEXT = 201
     cudaErrorStreamCaptureUnsupported = 900
+
+
+CONTEXT = 77
+WITHOUT_CONTEXT = (
+    "cudaDriverGetVersion",
+    "cudaRuntimeGetVersion",
+    "cudaGetDeviceCount",
+    "cudaGetDeviceProperties",
+)
 
 
 class Stream:
@@ -71,6 +83,7 @@ class FakeCuda:
         self.driver_version, self.runtime_version = 13000, 12020
         self.gpu_name, self.capability, self.gpus = b"Fake GPU", (8, 7), 1
         self._next = 1
+        self._thread = threading.local()
         self.runtime = self._runtime()
         self.driver = self._driver()
         self.nvrtc = self._nvrtc()
@@ -100,6 +113,10 @@ class FakeCuda:
         def counted(key: str, function: Callable[..., Any]) -> Callable[..., Any]:
             def call(*arguments: Any) -> tuple[Any, ...]:
                 self.calls[key] += 1
+                if name.endswith("runtime") and key not in WITHOUT_CONTEXT:
+                    self._thread.bound = True
+                elif name.endswith("driver") and not getattr(self._thread, "bound", False):
+                    return (Status.CUDA_ERROR_INVALID_CONTEXT, None)
                 if key in self.fail:
                     return (self.fail[key], None)
                 result = function(*arguments)
@@ -117,7 +134,12 @@ class FakeCuda:
 
     def _runtime(self) -> ModuleType:
         kinds = enum.IntEnum(
-            "cudaMemcpyKind", {"cudaMemcpyHostToDevice": 1, "cudaMemcpyDeviceToHost": 2}
+            "cudaMemcpyKind",
+            {
+                "cudaMemcpyHostToDevice": 1,
+                "cudaMemcpyDeviceToHost": 2,
+                "cudaMemcpyDeviceToDevice": 3,
+            },
         )
         modes = enum.IntEnum("cudaStreamCaptureMode", {"cudaStreamCaptureModeThreadLocal": 1})
         expected = {1: ("device", "host"), 2: ("host", "device")}
@@ -144,6 +166,37 @@ class FakeCuda:
                 return Status.cudaErrorInvalidValue
             into, out_of = self.view(target, size), self.view(source, size)
             self.queue(stream, lambda: into.__setitem__(slice(None), out_of))
+            return None
+
+        def copy_now(target: int, source: int, size: int, kind: int) -> Status | None:
+            if kind_of(source) != "device" or int(kind) != 2:
+                return Status.cudaErrorInvalidValue
+            ctypes.memmove(target, bytes(self.view(source, size)), size)
+            return None
+
+        def copy_rows(
+            target: int,
+            to: int,
+            source: int,
+            of: int,
+            width: int,
+            height: int,
+            kind: int,
+            stream: int,
+        ) -> Status | None:
+            kinds_given = kind_of(target), kind_of(source)
+            if kinds_given != ("device", "device") or int(kind) != 3 or width > min(to, of):
+                return Status.cudaErrorInvalidValue
+            rows = [
+                (self.view(target + i * to, width), self.view(source + i * of, width))
+                for i in range(height)
+            ]
+
+            def work() -> None:
+                for into, out_of in rows:
+                    into[:] = out_of
+
+            self.queue(stream, work)
             return None
 
         def make_stream(flags: int) -> tuple[int]:
@@ -200,6 +253,8 @@ class FakeCuda:
             "cudaFree": free,
             "cudaFreeHost": free,
             "cudaMemcpyAsync": copy,
+            "cudaMemcpy": copy_now,
+            "cudaMemcpy2DAsync": copy_rows,
             "cudaStreamCreateWithFlags": make_stream,
             "cudaStreamDestroy": destroy_stream,
             "cudaStreamSynchronize": synchronize,
@@ -231,6 +286,7 @@ class FakeCuda:
         return self._module(
             "cuda.bindings.driver",
             {
+                "cuCtxGetCurrent": lambda: (CONTEXT,),
                 "cuModuleLoadData": load,
                 "cuModuleGetFunction": lambda module, name: (module.launch,),
                 "cuModuleUnload": lambda module: None,

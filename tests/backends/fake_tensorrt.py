@@ -119,9 +119,7 @@ def make(version: str, state: State) -> ModuleType:
         def __init__(self) -> None:
             self.made = True
 
-        def phase_start(
-            self, phase_name: str, parent_phase: str | None, num_steps: int
-        ) -> None: ...
+        def phase_start(self, phase_name: str, parent_phase: Any, num_steps: int) -> None: ...
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             return True
@@ -344,9 +342,8 @@ def make(version: str, state: State) -> ModuleType:
                 header = json.loads(rest[:first])
                 assert header["version"] == version
             except (AssertionError, ValueError):
-                self._logger.log(
-                    ILogger.ERROR, "Serialization assertion stdVersionRead == kVERSION failed"
-                )
+                said = "Serialization assertion stdVersionRead == kVERSION failed"
+                self._logger.log(ILogger.ERROR, said)
                 return None
             return ICudaEngine(header, rest[first:])
 
@@ -452,10 +449,8 @@ def make(version: str, state: State) -> ModuleType:
                         result = result + np.float32(state.output_offset)
                     state.cuda.view(addresses[name], result.nbytes)[:] = result.tobytes()
 
-            if (
-                "capture" in state.refuse
-                and state.cuda.streams[int(stream_handle)].captured is not None
-            ):
+            captured = state.cuda.streams[int(stream_handle)].captured
+            if "capture" in state.refuse and captured is not None:
                 return False
             return bool(state.cuda.queue(stream_handle, work))
 

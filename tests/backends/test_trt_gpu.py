@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from perception.backends.trt import TensorRTEngine
 from perception.backends.trt_build import build
 from perception.backends.trt_cuda import Cuda
 from perception.backends.trt_version import load_api
+from perception.colour import planes_to_bgr
 from perception.errors import EngineError
 from perception.preprocess import Preprocessor
+from perception.sources.file import FileSource
 from perception.types import Frame
 
 pytestmark = pytest.mark.gpu
@@ -87,3 +90,24 @@ def test_installed_engines_build_and_pass_parity() -> None:
             report = build(path, precision=precision, batch=2)
             assert report.parity is not None and report.parity["passed"], path.name
             assert report.precisions.get(precision, 0) > 0
+
+
+def test_a_picture_decoded_on_the_gpu_is_prepared_like_one_from_the_host(
+    tiny: Path, root: Path
+) -> None:
+    pytest.importorskip("PyNvVideoCodec", exc_type=Exception)
+    build(tiny, precision="fp32", parity=False)
+    source = FileSource(root / "sample_videos" / "day_highway.mp4", decode="nvdec")
+    if source.decoder != "nvdec":
+        source.close()
+        pytest.skip("needs PyNvVideoCodec")
+    frames = list(islice(source, 8))
+    source.close()
+    with TensorRTEngine(tiny, prepare="gpu") as engine:
+        assert engine.card is not None
+        spec = engine.card.input
+        for frame in frames:
+            have = engine.infer_frames([frame], spec)[0]["boxes"].copy()
+            on_host = Frame(planes=frame.planes, to_bgr=planes_to_bgr)
+            want = engine.infer_frames([on_host], spec)[0]["boxes"]
+            assert np.abs(have - want).max() < 1e-3

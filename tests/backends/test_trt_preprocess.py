@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from perception.backends.trt import TensorRTEngine
+from perception.backends.trt_build import build
 from perception.backends.trt_cuda import Cuda, Stream, compile_to_cubin
+from perception.backends.trt_pictures import PicturePool
 from perception.backends.trt_preprocess import (
     KERNEL,
     PICTURE,
@@ -178,3 +184,70 @@ def test_a_kernel_that_does_not_compile_shows_the_compiler_s_words(
         EngineError, match=r"compute 8\.7: prepare.cu\(1\): error: this does not compile$"
     ):
         compile_to_cubin(Cuda(), "this does not compile", "prepare", capability="8.7")
+
+
+@needs_compiler
+@pytest.mark.parametrize("matrix", ["bt601", "bt709"])
+@pytest.mark.parametrize("source", [(64, 32), (128, 64), (300, 180), (642, 362), (40, 34)])
+def test_a_picture_on_the_device_is_prepared_like_the_same_planes(
+    fake: Any, source: tuple[int, int], matrix: str
+) -> None:
+    planes = bgr_to_planes(picture(*source), matrix=matrix)
+    pool = PicturePool(Cuda())
+    pitch = -(-source[0] // 64) * 64
+    staged, address, view = [], pool.stream.device_memory(pitch * source[1] * 3 // 2), None
+    view = fake.cuda.view(address, pitch * source[1] * 3 // 2)
+    rows = np.frombuffer(view, np.uint8).reshape(-1, pitch)
+    rows[: source[1], : source[0]] = planes.y
+    rows[source[1] :, : source[0]] = np.stack([planes.u, planes.v], axis=2).reshape(-1, source[0])
+    for _ in range(2):
+        staged.append(
+            pool.keep(
+                address, address + pitch * source[1], pitch, source, matrix=matrix, full_range=False
+            )
+        )
+    del view, rows
+    on_gpu = [Frame(device=kept, to_bgr=planes_to_bgr) for kept in staged]
+    on_host = Frame(planes=planes, to_bgr=planes_to_bgr)
+
+    copies = fake.cuda.calls["cudaMemcpy"]
+    stream = Stream(Cuda())
+    target = stream.device_memory(3 * 3 * 64 * 32 * 4)
+    prepare = DevicePreprocessor(stream, capability="8.7")
+    mappings = prepare([*on_gpu, on_host], SPEC, (64, 32), target)
+    stream.synchronize()
+    tensor = np.frombuffer(bytes(fake.cuda.view(target, 3 * 3 * 64 * 32 * 4)), np.float32)
+    first, second, third = tensor.reshape(3, -1)
+
+    assert np.array_equal(first, third) and np.array_equal(second, third)
+    assert mappings[0] == mappings[2]
+    assert fake.cuda.calls["cudaMemcpy"] == copies, "nothing came to the host"
+    down = on_gpu[1].planes
+    assert down is not None and np.array_equal(down.v, planes.v)
+    prepare.close()
+    stream.close()
+    pool.close()
+    del staged, on_gpu, down
+    gc.collect()
+    assert not fake.cuda.memory
+
+
+@needs_compiler
+def test_a_thread_of_its_own_can_prepare_pictures(fake: Any, tiny: Path) -> None:
+    """A new thread has no CUDA context: the kernel could not be loaded in it."""
+    build(tiny, precision="fp32", parity=False)
+    image = picture(96, 40)
+    with TensorRTEngine(tiny, prepare="gpu") as engine:
+        assert engine.card is not None
+        spec, found = engine.card.input, []
+        threads = [
+            threading.Thread(
+                target=lambda: found.append(engine.infer_frames([Frame(image)], spec)[0])
+            )
+            for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+            thread.join()
+
+    assert len(found) == 2
