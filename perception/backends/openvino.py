@@ -27,8 +27,9 @@ from perception.errors import EngineError, RequestError
 _log = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "fp32", "bf16")
-# Sizes whose compiled networks are kept in memory.
-SIZES_KEPT = 4
+# So many input sizes get a network compiled for them; further ones share one for all sizes.
+SIZES_OF_THEIR_OWN = 3
+ANY: tuple[tuple[int, ...], ...] = ()
 
 
 def compiled_folder() -> Path | None:
@@ -157,16 +158,18 @@ class OpenVINOEngine:
     def _request(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Any:
         """The request of the network compiled for these shapes."""
         key = tuple(_compiled_shape(spec, feeds[spec.name].shape) for spec in self.inputs)
-        found = self._requests.pop(key, None)
+        found = self._requests.get(key) or self._requests.get(ANY)
         if found is None:
             for spec in self.inputs:
                 _check(self.path.name, spec, feeds[spec.name].shape)
+            if len(self._requests) >= SIZES_OF_THEIR_OWN:
+                # Pictures of all sizes: one network for the rest of them.
+                key = ANY
             model = self._model.clone()
-            model.reshape(dict(enumerate(map(list, key))))
+            if key != ANY:
+                model.reshape(dict(enumerate(map(list, key))))
             found = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
-        self._requests[key] = found
-        if len(self._requests) > SIZES_KEPT:
-            del self._requests[next(iter(self._requests))]
+            self._requests[key] = found
         return found
 
     def _metadata(self) -> dict[str, str]:

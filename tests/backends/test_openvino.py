@@ -41,6 +41,20 @@ def test_it_computes_what_onnx_runtime_computes_at_every_size_and_batch(bright_e
     ours.close()
 
 
+def test_after_a_few_sizes_one_network_serves_all_others(bright_engine):
+    ours = OpenVINOEngine(bright_engine, precision="fp32")
+    theirs = open_engine(bright_engine, backend="onnxruntime")
+    for cells in (1, 2, 3, 4, 5, 6, 1):
+        feed = pictures(height=32 * cells, width=64)
+        np.testing.assert_allclose(
+            ours.infer({"images": feed})["predictions"],
+            theirs.infer({"images": feed})["predictions"],
+            rtol=1e-3,
+            atol=1e-4,
+        )
+    assert len(ours._requests) == 4
+
+
 def test_bf16_is_near_or_refused(bright_engine):
     try:
         ours = open_engine(bright_engine, backend="openvino", precision="bf16")
