@@ -38,11 +38,12 @@ from perception.backends.trt_build import build
 from perception.backends.trt_cuda import Cuda
 from perception.backends.trt_plans import find_plan
 from perception.backends.trt_version import load_api
-from perception.bench import machine, measure
+from perception.bench import measure
 from perception.commands.build import detect
 from perception.config import load_config
 from perception.errors import EngineError, PerceptionError
 from perception.geometry import nms
+from perception.machine import machine
 from perception.models.detector import FAMILIES
 from perception.sources import open_source
 from perception.types import Frame

@@ -33,9 +33,9 @@ import av
 import numpy as np
 
 import perception
-from perception.bench import machine
 from perception.config import load_config
 from perception.errors import PerceptionError
+from perception.machine import machine
 from perception.sources import LiveOptions
 
 LIMITS = {

@@ -25,8 +25,8 @@ import av
 import numpy as np
 from soak import Server
 
-from perception.bench import machine
 from perception.errors import PerceptionError
+from perception.machine import machine
 from perception.streams import Streams
 from perception.types import FrameResult
 
