@@ -1,12 +1,13 @@
 """Make the INT8 or FP16 variant of an engine: `python -m engines.quantize engines/weights/road.onnx`.
 
-INT8 is static QDQ: weights per output channel (int8), activations per tensor (uint8) from the range they have
+INT8 is static QDQ: weights per output channel (int8), activations per tensor (uint8; int8 for TensorRT) from the range they have
 on calibration pictures, which are training pictures prepared as the product prepares them. The layers with
 weights that nothing but decoding follows (scores, boxes) stay FP32: their outputs span orders of magnitude.
 
-Two layouts, because the runtimes fuse differently. ``onnxruntime`` quantises what lies between convolutions
+Three layouts, because the runtimes fuse differently. ``onnxruntime`` quantises what lies between convolutions
 too (its kernels take and give 8 bits); ``openvino`` quantises the convolutions' inputs only (its kernels work
-out the activation function in FP32 before they store 8 bits).
+out the activation function in FP32 before they store 8 bits); ``tensorrt`` does so too, without zero points, and
+leaves weights in FP32 before their Q/DQ pair and biases alone, as TensorRT 8.6 to 11 take a quantised network.
 
 FP16 keeps what follows the last layer with weights in FP32 (perception/backends/trt_half.py); it is for
 runtimes on GPUs: CPUs without FP16 arithmetic convert back and gain nothing.
@@ -43,7 +44,7 @@ from perception.evaluation.detection import load_truth
 from perception.preprocess import Preprocessor, fitting_size
 from perception.types import F32, Frame
 
-LAYOUTS = ("onnxruntime", "openvino")
+LAYOUTS = ("onnxruntime", "openvino", "tensorrt")
 CALIBRATION = "../shared/data/road"
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Operators ONNX Runtime has 8-bit kernels for, as far as our networks use them.
@@ -151,9 +152,17 @@ def write_int8(
     fixed = all(dimension.HasField("dim_value") for dimension in shape[2:])
     options: dict[str, Any] = {"ActivationSymmetric": False}
     operators = BETWEEN
-    if layout == "openvino":
+    signed = layout == "tensorrt"
+    if layout != "onnxruntime":
         operators = ["Conv", "Gemm"]
         options["OpTypesToExcludeOutputQuantization"] = operators
+    if signed:
+        options |= {
+            "ActivationSymmetric": True,
+            "WeightSymmetric": True,
+            "AddQDQPairToWeight": True,
+            "QuantizeBias": False,
+        }
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared = Path(folder) / "plain.onnx", Path(folder) / "prepared.onnx"
         onnx.save(model, plain)
@@ -166,7 +175,7 @@ def write_int8(
             op_types_to_quantize=operators,
             nodes_to_exclude=kept,
             per_channel=True,
-            activation_type=QuantType.QUInt8,
+            activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
             extra_options=options,

@@ -26,7 +26,7 @@ from perception.errors import EngineError, RequestError
 _log = logging.getLogger(__name__)
 
 MEASURED = "measured.json"
-PRECISIONS = ("auto", "fp32", "bf16", "int8")
+PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
 # By so much AP (0 to 1) a precision that is chosen by itself may differ from FP32.
 LARGEST_LOSS = 0.005
 
@@ -54,8 +54,8 @@ def choose(path: Path, backend: str = "auto", precision: str = "auto") -> Choice
     Args:
         path: of the engine's FP32 file.
         backend: "auto" or a runtime.
-        precision: "auto", "fp32", "bf16" (OpenVINO) or "int8" (a variant beside the file; on TensorRT the plan's
-            own precision).
+        precision: "auto", "fp32", "fp16" (TensorRT), "bf16" (OpenVINO) or "int8" (a variant beside the file; on
+            TensorRT, without one, the file's own Q/DQ nodes).
 
     Raises:
         RequestError: no such precision, or the runtime does not offer it.
@@ -67,6 +67,10 @@ def choose(path: Path, backend: str = "auto", precision: str = "auto") -> Choice
         return _tensorrt(path, precision)
     if backend == "auto" and precision == "auto":
         return _best(path)
+    if precision == "fp16":
+        if backend != "auto":
+            raise RequestError("fp16 is for GPUs: --backend tensorrt")
+        return _tensorrt(path, precision)
     if backend == "auto":
         backend = "openvino" if precision == "bf16" else "onnxruntime"
     if precision == "int8":
@@ -103,6 +107,9 @@ def variant_of(path: Path, backend: str) -> Path:
 def _tensorrt(path: Path, precision: str) -> Choice:
     if precision == "bf16":
         raise RequestError("TensorRT plans are fp32, fp16 or int8; bf16 is OpenVINO's")
+    variant = variant_path(path, "tensorrt")
+    if precision == "int8" and variant.is_file():
+        path = variant
     return Choice(path, "tensorrt", {} if precision == "auto" else {"precision": precision})
 
 

@@ -6,7 +6,6 @@ with a message (`perception.backends.trt_build`).
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from perception.backends import TensorSpec
 from perception.backends.trt_cache import Plan, PlanCache
 from perception.backends.trt_cuda import Cuda, Graph, Stream
+from perception.backends.trt_inspect import inspect
 from perception.backends.trt_plans import find_plan
 from perception.backends.trt_preprocess import DevicePreprocessor
 from perception.backends.trt_version import Api, load_api
@@ -424,13 +424,10 @@ class TensorRTEngine:
         self._stream.synchronize()
         return {name: self._tensors[name].view(shape) for name, shape in profile.outputs}
 
-    def layer_information(self) -> dict[str, Any]:
-        """What TensorRT says about every layer of the plan."""
+    def inspect(self) -> str:
+        """What TensorRT says about every layer of the plan: see `perception.backends.trt_inspect`."""
         self._open_or_raise()
-        inspector = self.native.create_engine_inspector()
-        text = inspector.get_engine_information(self._api.trt.LayerInformationFormat.JSON)
-        information: dict[str, Any] = json.loads(text)
-        return information
+        return inspect(self._api, self.native, self._profiles[0].context)
 
     def close(self) -> None:
         """Free everything on the GPU; twice does no harm. Borrowed outputs are invalid after it."""

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from perception.backends.trt_cache import Plan, PlanCache, PlanKey, writable_cache
 from perception.backends.trt_cuda import Cuda
-from perception.backends.trt_inspect import layer_precisions, precision_problem
+from perception.backends.trt_inspect import precision_problem, precisions_of
 from perception.backends.trt_model import ModelFile, Profile, profiles_for, read_model, shapes_text
 from perception.backends.trt_network import BuildProgress, build_plan
 from perception.backends.trt_parity import Detect, ParityReport, compare
@@ -205,7 +205,7 @@ def _check_precision(model: ModelFile, precision: str) -> None:
         use = (
             f"use {siblings[0]}"
             if siblings
-            else "quantise it into a QDQ file first (onnxruntime.quantization.quantize_static) and build that"
+            else f"make it with `python -m engines.quantize {model.path} --layout tensorrt` and build that"
         )
         raise RequestError(
             f"{model.path.name} has no QuantizeLinear/DequantizeLinear nodes, and INT8 lives in the file: {use}"
@@ -252,7 +252,7 @@ def _verify(
 
     engine = TensorRTEngine.from_bytes(api, data, path=model.path, metadata=model.metadata)
     try:
-        precisions = layer_precisions(api, engine.native)
+        precisions = precisions_of(engine.inspect())
         problem, warnings = precision_problem(precisions, precision)
         if problem and not force:
             raise EngineError(f"{model.path.name}: {problem}")
@@ -299,8 +299,8 @@ def _compare(
 
 
 def _full_precision_file(model: ModelFile) -> Path | None:
-    """The file that a quantised one was made from, by name: road.onnx for road-int8.onnx."""
-    name = re.sub(r"[-_.]?int8", "", model.path.stem, flags=re.IGNORECASE)
+    """The file that a quantised one was made from, by name: road.onnx for road.int8-tensorrt.onnx."""
+    name = re.sub(r"[-_.]?int8([-_.]\w+)?$", "", model.path.stem, flags=re.IGNORECASE)
     path = model.path.with_name(f"{name}.onnx")
     return path if path != model.path and path.is_file() else None
 

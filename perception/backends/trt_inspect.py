@@ -26,32 +26,50 @@ _WORDS = (
 LEAST_SHARE = 0.5
 
 
-def layer_precisions(api: Api, engine: Any) -> dict[str, int]:
-    """Computing layers of an `ICudaEngine` by precision; empty when the plan does not tell."""
+def inspect(api: Api, engine: Any, context: Any) -> str:
+    """What TensorRT says about the layers of an `ICudaEngine`, as JSON by and large (see `layers_of`).
+
+    Args:
+        context: an execution context with its shapes set. Without one, TensorRT 8.6 says "N/A due to dynamic
+            shapes" for the type of every tensor of a plan with dynamic shapes.
+    """
     inspector = engine.create_engine_inspector()
-    return precisions_of(inspector.get_engine_information(api.trt.LayerInformationFormat.JSON))
+    inspector.execution_context = context
+    return str(inspector.get_engine_information(api.trt.LayerInformationFormat.JSON))
+
+
+def layers_of(information: str) -> list[Any]:
+    """The layers in an inspector's text; empty when it cannot be read.
+
+    TensorRT 8.6 parts the names in a layer's metadata with a control character, which JSON does not allow.
+    """
+    try:
+        layers = json.loads(information, strict=False).get("Layers", [])
+    except (ValueError, AttributeError):
+        return []
+    return list(layers)
 
 
 def precisions_of(information: str) -> dict[str, int]:
     """Count the layers with weights in an engine inspector's JSON by precision; all, where none is known.
 
     A layer's precision is the lowest type among its inputs: an INT8 convolution reads INT8 whatever it
-    writes. The text of a type is "Half", "Float", "Int8" or a sentence ("Row major linear FP16 format").
+    writes. The text of a type is "Half", "Float", "Int8" or a sentence ("Row major linear FP16 format"). Where
+    the inputs do not say, the type of the weights counts.
 
     Args:
         information: JSON; with less than detailed verbosity its layers are bare names and tell nothing.
     """
-    try:
-        layers = json.loads(information).get("Layers", [])
-    except (ValueError, AttributeError):
-        return {}
-    layers = [layer for layer in layers if isinstance(layer, dict)]
+    layers = [layer for layer in layers_of(information) if isinstance(layer, dict)]
     heavy = [layer for layer in layers if _HEAVY.search(_kind(layer))]
     counts: Counter[str] = Counter()
     for layer in heavy or [layer for layer in layers if not _MOVES.search(_kind(layer))]:
         found = {
             _precision(tensor) for tensor in layer.get("Inputs", []) if isinstance(tensor, dict)
-        }
+        } - {None}
+        weights = layer.get("Weights")
+        if not found and isinstance(weights, dict):
+            found = {_word(str(weights.get("Type", "")))}
         for name, _ in _WORDS:
             if name in found:
                 counts[name] += 1
@@ -64,7 +82,10 @@ def _kind(layer: Mapping[str, Any]) -> str:
 
 
 def _precision(tensor: Mapping[str, Any]) -> str | None:
-    text = str(tensor.get("Format/Datatype", tensor.get("Datatype", "")))
+    return _word(str(tensor.get("Format/Datatype", tensor.get("Datatype", ""))))
+
+
+def _word(text: str) -> str | None:
     return next((name for name, word in _WORDS if word.search(text)), None)
 
 

@@ -15,6 +15,8 @@ from perception.card import EngineCard
 from perception.errors import EngineError, RequestError
 
 Shape = tuple[int, ...]
+# Operators that give what they take, of another type.
+SHAPE_KEPT = ("QuantizeLinear", "DequantizeLinear", "Cast", "Identity")
 # One optimisation profile: smallest, usual and largest shape by input name.
 Profile = dict[str, tuple[Shape, Shape, Shape]]
 
@@ -78,6 +80,37 @@ def read_model(path: Path) -> ModelFile:
         half=any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in graph.initializer),
         metadata={entry.key: entry.value for entry in proto.metadata_props},
     )
+
+
+def with_kernel_shapes(proto: Any) -> Any:
+    """The model with `kernel_shape` written out on every convolution; `proto` itself if all have it.
+
+    ONNX lets it be left out, as the weights have a shape; TensorRT's parser takes it from there too, but not
+    where the weights come through Q/DQ nodes or a cast, and then refuses the network.
+    """
+    graph = proto.graph
+    bare = [
+        index
+        for index, node in enumerate(graph.node)
+        if node.op_type in ("Conv", "ConvTranspose")
+        and not any(attribute.name == "kernel_shape" for attribute in node.attribute)
+    ]
+    if not bare:
+        return proto
+    from onnx import helper
+
+    changed = type(proto)()
+    changed.CopyFrom(proto)
+    producer = {name: node for node in graph.node for name in node.output}
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for index in bare:
+        node = changed.graph.node[index]
+        name = node.input[1]
+        while name not in shapes and name in producer and producer[name].op_type in SHAPE_KEPT:
+            name = producer[name].input[0]
+        if name in shapes:
+            node.attribute.append(helper.make_attribute("kernel_shape", shapes[name][2:]))
+    return changed
 
 
 def _spec(value: Any) -> TensorSpec:

@@ -12,7 +12,7 @@ from typing import Any
 
 from perception.backends.trt_cache import write_atomically
 from perception.backends.trt_half import nodes_kept_fp32, to_half
-from perception.backends.trt_model import ModelFile, Profile
+from perception.backends.trt_model import ModelFile, Profile, with_kernel_shapes
 from perception.backends.trt_version import Api
 from perception.errors import EngineError
 
@@ -121,8 +121,9 @@ def parse(api: Api, builder: Any, model: ModelFile, precision: str) -> tuple[Any
     if api.strongly_typed and precision != "fp32" and not model.half:
         proto, kept = to_half(proto)
         _log.debug("%s: %d nodes stay in FP32", model.path.name, len(kept))
-    if not parser.parse(proto.SerializeToString()):
+    if not parser.parse(with_kernel_shapes(proto).SerializeToString()):
         said = [_parser_error(parser.get_error(index)) for index in range(parser.num_errors)]
+        said += [api.why("")] if api.errors else []
         # Asked only now: an operator that a plugin provides is read, and yet not "supported".
         missing = [name for name in model.operators if not parser.supports_operator(name)]
         if missing:

@@ -66,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--precision",
-        choices=("auto", "fp32", "bf16", "int8"),
+        choices=("auto", "fp32", "fp16", "bf16", "int8"),
         help="arithmetic of the detectors; auto takes the fastest that costs at most half a point of AP",
     )
     add(

@@ -8,7 +8,6 @@ the fake cannot offer what the real one does not have.
 from __future__ import annotations
 
 import enum
-import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,9 +20,12 @@ import onnx
 import onnxruntime as ort
 from onnx import helper
 
+from tests.backends.fake_onnx import check, misaligned, types_of
+
 LISTINGS = Path(__file__).with_name("tensorrt_api")
 VERSIONS = ("8.6.0", "10.16.1.11", "11.4.0.106")
 MAGIC = b"fake plan "
+MISALIGNED = "Assertion failed: The input tensor shape misaligns with the input kernel shape."
 ENUMERATIONS = (
     "BuilderFlag",
     "DataType",
@@ -268,7 +270,7 @@ def make(version: str, state: State) -> ModuleType:
         """As the engine inspector writes them, in the words of TensorRT 8 and of 10."""
         flag = kinds["BuilderFlag"].__members__
         half = not network._typed and flag.get("FP16") in config._set
-        types = _types(network._model)
+        types = types_of(network._model)
         found = []
         for layer in network._layers:
             node = layer._node
@@ -284,7 +286,9 @@ def make(version: str, state: State) -> ModuleType:
                 node.op_type, "kgen"
             )
             inputs = [{"Name": name, "Format/Datatype": words} for name in node.input]
-            found.append({"Name": node.name, "LayerType": kind, "Inputs": inputs, "Outputs": []})
+            data = f"[ONNX Layer: {node.name}]<parted>[ONNX Layer: more]"
+            layer = {"Name": node.name, "LayerType": kind, "Inputs": inputs, "Metadata": data}
+            found.append(layer)
         return found
 
     class ParserError:
@@ -307,14 +311,18 @@ def make(version: str, state: State) -> ModuleType:
 
         def parse(self, model: bytes, path: str | None = None) -> bool:
             self._errors = [ParserError(text) for text in state.parse_errors]
-            operators = {node.op_type for node in onnx.load_model_from_string(model).graph.node}
+            graph = onnx.load_model_from_string(model).graph
+            self._errors += [
+                ParserError(MISALIGNED) for node in graph.node if misaligned(node, graph)
+            ]
+            operators = {node.op_type for node in graph.node}
             for name in sorted(operators & (state.unsupported - state.plugins)):
                 self._errors.append(ParserError(f"No importer registered for op: {name}"))
             if self._errors:
                 return False
             proto = onnx.load_model_from_string(model)
             onnx.checker.check_model(proto)
-            types = _types(proto)
+            types = types_of(proto)
             self._network._model = proto
             self._network._layers = [ILayer(node, types) for node in proto.graph.node]
             return True
@@ -387,10 +395,17 @@ def make(version: str, state: State) -> ModuleType:
     class EngineInspector:
         def __init__(self, engine: Any) -> None:
             self._engine = engine
+            self.execution_context: Any = None
 
         def get_engine_information(self, format: Any) -> str:
             assert format == kinds["LayerInformationFormat"].JSON
-            return json.dumps({"Layers": self._engine._header["layers"], "Bindings": []})
+            layers = json.loads(json.dumps(self._engine._header["layers"]))
+            for layer in layers if self.execution_context is None else ():
+                for tensor in layer["Inputs"]:
+                    tensor["Format/Datatype"] = "N/A due to dynamic shapes"
+            text = json.dumps({"Layers": layers, "Bindings": []})
+            # 8.6.0 parts the names in the metadata with this, which is no JSON.
+            return text.replace("<parted>", "\x1e")
 
     class IExecutionContext:
         def __init__(self, engine: Any) -> None:
@@ -469,31 +484,9 @@ def make(version: str, state: State) -> ModuleType:
     for one in classes:
         if one is IProgressMonitor and major < 10:
             continue
-        _check(one, real)
+        check(one, real)
         setattr(trt, one.__name__, one)
     assert real["init_libnvinfer_plugins"] == "(logger, namespace)"
     trt.init_libnvinfer_plugins = init_libnvinfer_plugins  # type: ignore[attr-defined]
     trt.nptype = nptype  # type: ignore[attr-defined]
     return trt
-
-
-def _types(proto: Any) -> dict[str, int]:
-    graph = onnx.shape_inference.infer_shapes(proto).graph
-    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        types[value.name] = value.type.tensor_type.elem_type
-    return types
-
-
-def _check(one: type, real: dict[str, Any]) -> None:
-    """Everything public in a class of the fake is in the real class, with the same argument names."""
-    name = one.__name__
-    assert name in real, f"the real TensorRT has no {name}"
-    for member, value in vars(one).items():
-        if member.startswith("_"):
-            continue
-        assert member in real[name], f"the real {name} has no {member}"
-        if inspect.isfunction(value):
-            ours = [p for p in inspect.signature(value).parameters]
-            theirs = real[name][member].strip("()").split(", ")
-            assert set(ours) <= set(theirs), f"{name}.{member} takes {theirs}, not {ours}"

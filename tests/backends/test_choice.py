@@ -105,7 +105,7 @@ def test_a_wish_for_a_precision_is_kept_or_refused(engine, here):
     with pytest.raises(RequestError, match="ONNX Runtime has no bf16"):
         choose(engine, "onnxruntime", "bf16")
     with pytest.raises(
-        RequestError, match="precision must be auto, fp32, bf16, int8, but is 'fp8'"
+        RequestError, match="precision must be auto, fp32, fp16, bf16, int8, but is 'fp8'"
     ):
         choose(engine, precision="fp8")
     with pytest.raises(EngineError, match=r"no INT8 variant for openvino .*--layout openvino"):
@@ -142,3 +142,16 @@ def test_features_are_read_from_the_flags_of_the_cpu(tmp_path, flags, expected):
     assert cpu_features(info) == expected
     assert cpu_features(tmp_path / "missing") == frozenset()
     cpu_features.cache_clear()
+
+
+def test_tensorrt_takes_its_own_variant_and_fp16(tmp_path):
+    path = tmp_path / "road.onnx"
+    path.write_bytes(b"x")
+    assert choose(path, "tensorrt", "int8").path == path
+    variant = tmp_path / "road.int8-tensorrt.onnx"
+    variant.write_bytes(b"y")
+    chosen = choose(path, "tensorrt", "int8")
+    assert chosen.path == variant and chosen.options == {"precision": "int8"}
+    assert choose(path, "auto", "fp16").backend == "tensorrt"
+    with pytest.raises(RequestError, match="fp16 is for GPUs"):
+        choose(path, "onnxruntime", "fp16")

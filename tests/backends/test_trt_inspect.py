@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from perception.backends.trt_inspect import precision_problem, precisions_of
+from perception.backends.trt_inspect import layers_of, precision_problem, precisions_of
 
 
 def information(*layers: tuple[str, str]) -> str:
@@ -105,3 +106,16 @@ def test_layers_may_be_described_by_anything(each: Any) -> None:
     assert (
         precisions_of(json.dumps({"Layers": [{"LayerType": None, "Inputs": [None, 3, {}]}]})) == {}
     )
+
+
+@pytest.mark.parametrize("kind", ["with", "without"])
+def test_what_a_real_tensorrt_says_is_understood(kind: str) -> None:
+    """Texts of TensorRT 8.6.0 about a plan of `lights` in FP32 with two profiles, on an H200."""
+    path = Path(__file__).with_name("inspector") / f"8.6.0-{kind}-context.txt"
+    text = path.read_text()
+
+    assert "\x1e" in text, "a control character inside a string: no JSON"
+    assert ("N/A due to dynamic shapes" in text) == (kind == "without")
+    assert len(layers_of(text)) == 18
+    # Five convolutions and the last layer, in each of two profiles; without a context the weights tell.
+    assert precisions_of(text) == {"fp32": 12}

@@ -85,7 +85,7 @@ def two_layers(path, source):
     return path
 
 
-@pytest.mark.parametrize("layout", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("layout", ["onnxruntime", "openvino", "tensorrt"])
 def test_an_int8_variant_is_quantised_says_what_it_is_and_computes_nearly_the_same(
     tmp_path, bright_engine, pictures, layout
 ):
@@ -109,6 +109,26 @@ def test_an_int8_variant_is_quantised_says_what_it_is_and_computes_nearly_the_sa
     assert found[0, :, 4].argmax() == expected[0, :, 4].argmax() == 7
 
 
+def test_the_layout_of_tensorrt_has_pairs_without_zero_points_and_biases_alone(
+    tmp_path, bright_engine, pictures
+):
+    engine = two_layers(tmp_path / "two.onnx", bright_engine)
+    output = tmp_path / "two.int8-tensorrt.onnx"
+    write_int8(engine, output, pictures=calibration_pictures(pictures, 4), layout="tensorrt")
+
+    model = onnx.load(str(output))
+    constants = {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
+    maker = {name: node for node in model.graph.node for name in node.output}
+    pairs = [n for n in model.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert len(pairs) == 4
+    for node in pairs:
+        assert constants[node.input[2]].dtype == np.int8 and not constants[node.input[2]].any()
+    (layer,) = [node for node in model.graph.node if node.name.startswith("first")]
+    weights = maker[maker[layer.input[1]].input[0]].input[0]
+    assert constants[weights].dtype == np.float32, "TensorRT quantises weights itself"
+    assert all(len(node.input) < 3 or node.input[2] in constants for node in [layer])
+
+
 def test_an_fp16_variant_has_half_weights_and_float_inputs(tmp_path, bright_engine):
     output = tmp_path / "half.onnx"
     write_half(bright_engine, output)
@@ -122,7 +142,7 @@ def test_what_cannot_be_quantised_is_refused(tmp_path, bright_engine, pictures):
     chosen = calibration_pictures(pictures, 2)
     with pytest.raises(InputError, match="no such file"):
         write_int8(tmp_path / "missing.onnx", tmp_path / "o.onnx", pictures=chosen)
-    with pytest.raises(RequestError, match="layout must be onnxruntime or openvino"):
+    with pytest.raises(RequestError, match="layout must be onnxruntime or openvino or tensorrt"):
         write_int8(bright_engine, tmp_path / "o.onnx", pictures=chosen, layout="tpu")
     plain = tmp_path / "plain.onnx"
     model = onnx.load(str(bright_engine))
