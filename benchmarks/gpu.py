@@ -39,12 +39,11 @@ from perception.backends.trt_cuda import Cuda
 from perception.backends.trt_plans import find_plan
 from perception.backends.trt_version import load_api
 from perception.bench import measure
-from perception.commands.build import detect
+from perception.commands.build import detector_of
 from perception.config import load_config
 from perception.errors import EngineError, PerceptionError
 from perception.geometry import nms
 from perception.machine import machine
-from perception.models.detector import FAMILIES
 from perception.sources import open_source
 from perception.types import Frame
 
@@ -103,8 +102,7 @@ def plan_of(
             "warnings": details["warnings"],
         }
     else:
-        card = OnnxRuntimeEngine(path).card
-        decoder = detect if card is not None and card.family in FAMILIES else None
+        decoder = detector_of(path)
         report = build(path, precision=precision, batch=batch, pictures=pictures, detect=decoder)
         plan = report.plan
         built = {

@@ -30,11 +30,12 @@ MOST_TOGETHER = 8
 class _Request:
     """One stream's call, waiting in line."""
 
-    __slots__ = ("done", "failure", "key", "value", "work")
+    __slots__ = ("count", "done", "failure", "key", "value", "work")
 
-    def __init__(self, key: Any, work: Any) -> None:
+    def __init__(self, key: Any, work: Any, count: int) -> None:
         self.key = key
         self.work = work
+        self.count = count
         self.value: Any = None
         self.failure: Exception | None = None
         self.done = False
@@ -45,7 +46,8 @@ class Line:
 
     Args:
         slots: calls that may run at the same time.
-        together: most requests of one key that are served by one call.
+        together: most pictures, in requests of one key, that are served by one call. A single request may have
+            more.
     """
 
     def __init__(self, slots: int, together: int) -> None:
@@ -54,8 +56,10 @@ class Line:
         self._waiting: deque[_Request] = deque()
         self._changed = threading.Condition()
 
-    def __call__(self, key: Any, work: Any, serve: Callable[[list[Any]], list[Any]]) -> Any:
-        """Have `work` served together with what else waits under `key`.
+    def __call__(
+        self, key: Any, work: Any, serve: Callable[[list[Any]], list[Any]], *, count: int = 1
+    ) -> Any:
+        """Have `work`, of `count` pictures, served together with what else waits under `key`.
 
         Args:
             serve: called with a list of works, gives a list of values; in any caller's thread.
@@ -63,7 +67,7 @@ class Line:
         Raises:
             Exception: whatever `serve` raised, in each of the callers it was to serve.
         """
-        mine = _Request(key, work)
+        mine = _Request(key, work, count)
         with self._changed:
             self._waiting.append(mine)
         while True:
@@ -91,10 +95,14 @@ class Line:
 
     def _head(self) -> list[_Request]:
         batch = [self._waiting.popleft()]
+        room = self._together - batch[0].count
         while (
-            self._waiting and len(batch) < self._together and self._waiting[0].key == batch[0].key
+            self._waiting
+            and self._waiting[0].count <= room
+            and self._waiting[0].key == batch[0].key
         ):
             batch.append(self._waiting.popleft())
+            room -= batch[-1].count
         return batch
 
 
@@ -103,11 +111,14 @@ class SharedEngine:
 
     Closing it does nothing: the owner of the engine closes that.
 
+    Attributes:
+        most_pictures: that one call may have.
+
     Args:
         engine: the one to share.
         slots: calls at the same time; by default one for each core on ONNX Runtime, which allows it, else one.
-        together: most frames in one call; by default 1 on a CPU, where a batch gains nothing, and on a
-            network without a batch axis, else MOST_TOGETHER.
+        together: most pictures in one call; by default 1 on a CPU, where a batch gains nothing, and on a
+            network without a batch axis, else MOST_TOGETHER or as many as the engine takes.
     """
 
     def __init__(
@@ -116,13 +127,15 @@ class SharedEngine:
         self.path = engine.path
         self.backend = engine.backend
         self.card: EngineCard | None = engine.card
+        self.most_pictures = int(getattr(engine, "most_pictures", MOST_TOGETHER))
         self._engine = engine
         on_cpu = engine.backend in ("onnxruntime", "openvino")
         if slots is None:
             # ONNX Runtime runs several calls at once; the other engines are for one thread at a time.
             slots = max(1, os.cpu_count() or 1) if engine.backend == "onnxruntime" else 1
         if together is None:
-            together = 1 if on_cpu or not _has_batch_axis(engine) else MOST_TOGETHER
+            most = min(MOST_TOGETHER, self.most_pictures)
+            together = 1 if on_cpu or not _has_batch_axis(engine) else most
         self._line = Line(slots, together)
 
     @property
@@ -136,7 +149,8 @@ class SharedEngine:
     def infer(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
         """As `Engine.infer`, from any thread; the arrays are the caller's to keep."""
         key = tuple((name, array.shape, array.dtype) for name, array in sorted(feeds.items()))
-        value: Arrays = self._line(key, feeds, self._infer)
+        count = max((array.shape[0] for array in feeds.values() if array.ndim), default=1)
+        value: Arrays = self._line(key, feeds, self._infer, count=count)
         return value
 
     def close(self) -> None:
@@ -172,7 +186,9 @@ class SharedFrameEngine(SharedEngine):
                 mappings = mappings[size:]
             return values
 
-        value: tuple[Arrays, list[PixelMapping]] = self._line(key, list(frames), serve)
+        value: tuple[Arrays, list[PixelMapping]] = self._line(
+            key, list(frames), serve, count=len(frames)
+        )
         return value
 
 

@@ -19,6 +19,7 @@ PARITY_STEP = 10
 
 if TYPE_CHECKING:
     from perception.backends.trt_network import BuildProgress
+    from perception.backends.trt_parity import Detect
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +78,7 @@ def call(options: argparse.Namespace) -> int:
         force=options.force,
         parity=not options.no_parity,
         pictures=_pictures(options.pictures),
-        detect=detect if _is_detector(path) else None,
+        detect=detector_of(path),
         progress=say,
     )
     print(report.text())
@@ -102,10 +103,11 @@ def _pictures(source: str | None) -> list[U8]:
     return pictures
 
 
-def _is_detector(path: Path) -> bool:
-    engine = open_engine(path, backend="onnxruntime")
+def detector_of(path: Path) -> Detect | None:
+    """The decoder to compare with, for an engine that detects; None for one of another kind."""
+    engine = open_engine(path, backend="onnxruntime", precision="fp32")
     engine.close()
-    return engine.card is not None and engine.card.family in FAMILIES
+    return detect if engine.card is not None and engine.card.family in FAMILIES else None
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

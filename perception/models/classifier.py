@@ -61,7 +61,8 @@ class Classifier:
         self.size = card.input.size
         self._margin = float(card.decoder.get("margin", 0.0))
         self._activated = bool(card.decoder.get("activated", False))
-        self._together = spec.shape[0] if spec.shape[0] > 0 else MOST_TOGETHER
+        most = min(MOST_TOGETHER, getattr(engine, "most_pictures", MOST_TOGETHER))
+        self._together = spec.shape[0] if spec.shape[0] > 0 else most
         self._fixed = spec.shape[0] > 0
         name = card.decoder.get("reject")
         self.reject = card.classes.index(name) if name in card.classes else -1

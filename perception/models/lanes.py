@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from perception.backends import Engine
+from perception.backends import Engine, FrameEngine
 from perception.card import EngineCard, InputSpec
 from perception.errors import EngineError
 from perception.models.lane_lines import Stroke, find_strokes
@@ -96,6 +96,7 @@ class LaneFinder:
                 f"but has {[tuple(spec.shape) for spec in engine.outputs]}"
             )
         self.engine = engine
+        self._frame_engine = engine if isinstance(engine, FrameEngine) else None
         self.card = card
         self.min_score = min_score
         self._stride = int(card.decoder["stride"])
@@ -116,8 +117,11 @@ class LaneFinder:
         if size not in self._preprocessors:
             self._preprocessors[size] = Preprocessor(self.card.input, size=self.input_size(size))
         prepare = self._preprocessors[size]
-        tensor, mapping = prepare(frame)
-        outputs = self.engine.infer({self.engine.inputs[0].name: tensor})
+        if self._fixed is not None and self._frame_engine is not None:
+            outputs, (mapping,) = self._frame_engine.infer_frames([frame], self.card.input)
+        else:
+            tensor, mapping = prepare(frame)
+            outputs = self.engine.infer({self.engine.inputs[0].name: tensor})
         raw = [outputs[spec.name][0] for spec in self.engine.outputs]
         if self.card.family == "lanes":
             logits = np.asarray(raw[0], np.float32)

@@ -92,6 +92,17 @@ def test_what_waits_together_runs_together() -> None:
     assert max(engine.batches) <= 8
 
 
+def test_pictures_are_counted_and_not_requests() -> None:
+    engine = Doubling(pause_s=0.03)
+    engine.most_pictures = 4  # type: ignore[attr-defined]
+    inputs = [rows(*range(i, i + 1 + i % 3)) for i in range(12)]
+    shared = share(engine)
+    for given, answer in zip(inputs, call_all(shared, inputs), strict=True):
+        np.testing.assert_array_equal(answer, 2 * given)
+    assert sum(engine.batches) == sum(len(given) for given in inputs)
+    assert 1 < max(engine.batches) <= 4 == shared.most_pictures
+
+
 def test_different_shapes_do_not_mix() -> None:
     engine = Doubling(pause_s=0.02)
     shared = share(engine)

@@ -67,6 +67,13 @@ def test_many_crops_run_in_batches() -> None:
     assert engine.sizes == [MOST_TOGETHER, MOST_TOGETHER, 3]
 
 
+def test_an_engine_is_never_given_more_than_it_takes() -> None:
+    engine = ScoresEngine()
+    engine.most_pictures = 3  # type: ignore[attr-defined]
+    assert len(Classifier(engine).scores(np.zeros((7, 4, 4, 3), np.uint8))) == 7
+    assert engine.sizes == [3, 3, 1]
+
+
 def test_an_engine_of_fixed_batch_gets_full_batches() -> None:
     engine = ScoresEngine(batch=2)
     crops = np.zeros((3, 4, 4, 3), np.uint8)
