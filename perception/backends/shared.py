@@ -37,7 +37,7 @@ class _Request:
         self.work = work
         self.count = count
         self.value: Any = None
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self.done = False
 
 
@@ -81,7 +81,8 @@ class Line:
                 values = serve([request.work for request in batch])
                 for request, value in zip(batch, values, strict=True):
                     request.value = value
-            except Exception as error:
+            except BaseException as error:
+                # Whatever it is: nobody in this batch may wait for ever, and the engine is free again.
                 for request in batch:
                     request.failure = error
             with self._changed:

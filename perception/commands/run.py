@@ -22,7 +22,7 @@ from perception.errors import InputError, PerceptionError, RequestError
 from perception.preprocess import one_thread_per_picture
 from perception.progress import Progress, clock
 from perception.runner import Report, Run, quantiles_ms
-from perception.sources import is_live
+from perception.sources import is_camera, is_live
 from perception.streams import Streams
 
 VIDEO_SUFFIXES = frozenset(
@@ -88,6 +88,8 @@ def call(options: argparse.Namespace) -> int:
     """Run every source in turn; the worst exit status wins."""
     one_thread_per_picture()
     jobs = _jobs(options.source)
+    if options.camera_mode is not None and not any(map(is_camera, options.source)):
+        raise RequestError("--camera-mode is for cameras (0, /dev/video0, csi://0); here is none")
     several = len(jobs) > 1
     # With the record on standard output, everything said to people goes to standard error.
     out = sys.stderr if options.jsonl == "-" else sys.stdout

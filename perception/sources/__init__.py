@@ -206,12 +206,17 @@ def is_live(text: str) -> bool:
     return text.isdigit() and not Path(text).exists()
 
 
+def is_camera(text: str) -> bool:
+    """Whether this names a camera of this machine, or a pipeline of GStreamer."""
+    return is_live(text) and (text.isdigit() or text.startswith(("/dev/", "csi://", "gst://")))
+
+
 def _live(text: str, fps: float | None, stream: int, options: LiveOptions) -> Source:
     if fps is not None:
         raise RequestError(
             "fps is for pictures; a live source has its own pace (--camera-mode @RATE asks for one)"
         )
-    if text.isdigit() or text.startswith(("/dev/", "csi://", "gst://")):
+    if is_camera(text):
         from perception.sources.camera import open_camera
 
         return open_camera(text, options=options, stream=stream)

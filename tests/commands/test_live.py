@@ -146,6 +146,7 @@ def test_wishes_that_cannot_be_met_are_refused(config: Path, tmp_path: Path) -> 
         (["--segment", "10s"], "segments need a name"),
         (["--page", "http"], "must be a port such as 8080"),
         (["--max-age", "soon"], "is not a duration"),
+        (["--camera-mode", "640x480"], "--camera-mode is for cameras"),
     ):
         done = run(config, str(clip), *words)
         assert done.returncode == 2
