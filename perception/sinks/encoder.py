@@ -1,11 +1,14 @@
-"""Planes in, H.264 packets out: the settings of libx264 and the picture it reads from."""
+"""Planes in, H.264 packets out: the settings of the encoders and the picture they read from."""
 
 from __future__ import annotations
 
+import logging
 import os
+from fractions import Fraction
 from typing import Any
 
 import av
+import av.error
 import numpy as np
 
 from perception.sources import SourceInfo
@@ -32,6 +35,10 @@ LEAST_BITS_PER_PIXEL = 0.03
 # A higher cap than this, bits a second, binds nothing (and libx264 counts in 32 bits).
 HIGHEST_CAP = 500_000_000
 MOST_THREADS = 4
+ENCODERS = ("libx264", "h264_nvenc", "auto")
+# Of NVIDIA's encoder: its middle preset, and a constant quality on nearly the scale of libx264's crf.
+NVENC = {"preset": "p4", "tune": "hq", "rc": "vbr", "b": "0", "bf": "0"}
+_log = logging.getLogger(__name__)
 
 
 class Encoder:
@@ -42,10 +49,15 @@ class Encoder:
         info: of the source: size, time base, colour.
         crf: quality; lower is better and larger.
         preset: of libx264; None for `SETTINGS`.
-        threads: None for one for each core, MOST_THREADS at most.
+        threads: of libx264; None for one for each core, MOST_THREADS at most.
+        encoder: "libx264", "h264_nvenc" (an NVIDIA GPU's), or "auto": that one where it works.
+
+    Raises:
+        ValueError: "h264_nvenc" was asked for and does not work here.
 
     Attributes:
         stream: of the container.
+        name: of the encoder in use.
         size: (width, height) encoded; 4:2:0 needs even ones.
     """
 
@@ -57,24 +69,26 @@ class Encoder:
         crf: float,
         preset: str | None,
         threads: int | None,
+        encoder: str = "libx264",
     ) -> None:
         width, height = info.size
         self.size = width + width % 2, height + height % 2
-        self.stream: Any = container.add_stream("libx264", rate=info.rate or 25)
+        self.name = chosen_encoder(encoder, self.size)
+        self.stream: Any = container.add_stream(self.name, rate=info.rate or 25)
         self.stream.time_base = info.time_base
-        context = self.stream.codec_context
+        context: Any = self.stream.codec_context
         context.width, context.height = self.size
         context.pix_fmt = "yuv420p"
         context.time_base = info.time_base
-        chosen = SETTINGS if preset is None else {"preset": preset, "bf": "0"}
-        context.options = {**chosen, "crf": f"{crf:g}", **_rate_cap(info)}
-        context.thread_count = threads or min(MOST_THREADS, os.cpu_count() or 1)
+        context.options = {**quality(self.name, crf, preset), **_rate_cap(info)}
+        if self.name == "libx264":
+            context.thread_count = threads or min(MOST_THREADS, os.cpu_count() or 1)
         context.sample_aspect_ratio = info.sample_aspect_ratio
         context.colorspace = info.colour.space
         context.color_primaries = info.colour.primaries
         context.color_trc = info.colour.trc
         context.color_range = info.colour.range
-        # One picture serves for all frames: libx264 takes a copy of what it is given.
+        # One picture serves for all frames: both encoders take a copy of what they are given.
         self._picture = av.VideoFrame(*self.size, "yuv420p")
         self._picture.time_base = info.time_base
         self._picture.colorspace = info.colour.space
@@ -100,6 +114,52 @@ class Encoder:
     def drain(self) -> list[Any]:
         """The packets still inside; no picture may follow."""
         return list(self.stream.codec_context.encode(None))
+
+
+def quality(encoder: str, crf: float, preset: str | None) -> dict[str, str]:
+    """Options of an encoder for a quality; `preset` is of libx264."""
+    if encoder == "h264_nvenc":
+        # Its 0 means "as it likes", not "without loss".
+        return {**NVENC, "cq": f"{max(1.0, crf):g}"}
+    chosen = SETTINGS if preset is None else {"preset": preset, "bf": "0"}
+    return {**chosen, "crf": f"{crf:g}"}
+
+
+def chosen_encoder(wish: str, size: tuple[int, int]) -> str:
+    """The encoder that a wish of ENCODERS stands for on this machine.
+
+    Raises:
+        ValueError: "h264_nvenc" was asked for and does not work here.
+    """
+    if wish == "libx264":
+        return wish
+    why = nvenc_problem(size)
+    if why is None:
+        return "h264_nvenc"
+    if wish == "h264_nvenc":
+        raise ValueError(
+            f'h264_nvenc does not work here: {why}; leave `encoder` out, or say "auto"'
+        )
+    _log.info("the overlay is encoded by libx264: h264_nvenc does not work here: %s", why)
+    return "libx264"
+
+
+def nvenc_problem(size: tuple[int, int]) -> str | None:
+    """Why NVIDIA's encoder cannot take pictures of (width, height) here, or None.
+
+    Only opening it tells: PyAV may have it on machines without a GPU, and some GPUs (A100, H100, H200) decode
+    and do not encode.
+    """
+    try:
+        context: Any = av.CodecContext.create("h264_nvenc", "w")
+        context.width, context.height = size
+        context.pix_fmt = "yuv420p"
+        context.time_base = Fraction(1, 25)
+        context.options = dict(NVENC)
+        context.open()
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return None
 
 
 def _rate_cap(info: SourceInfo) -> dict[str, str]:

@@ -17,7 +17,7 @@ import av.error
 from perception.colour import bgr_to_planes
 from perception.errors import ConfigError, InputError, SinkError, unknown
 from perception.sinks import check_output
-from perception.sinks.encoder import PRESETS, Encoder
+from perception.sinks.encoder import ENCODERS, PRESETS, Encoder
 from perception.sinks.sound import SoundCopy, check_sound
 from perception.sources import SourceInfo
 from perception.types import FrameResult, Planes
@@ -56,6 +56,7 @@ class VideoSink:
         preset: of libx264; by default this project's own settings (encoder.py).
         audio: copy the source's sound tracks.
         threads: of the encoder; by default one for each core, four at most.
+        encoder: "libx264", "h264_nvenc" (on an NVIDIA GPU that has one), or "auto": that where it works.
         inputs: files that are read in the same run; the output may not be one of them.
 
     Attributes:
@@ -76,6 +77,7 @@ class VideoSink:
         preset: str | None = None,
         audio: bool = True,
         threads: int | None = None,
+        encoder: str = "libx264",
         inputs: tuple[str | Path, ...] = (),
     ) -> None:
         self.path = check_output(path, inputs=inputs)
@@ -89,8 +91,12 @@ class VideoSink:
             raise ConfigError(unknown("preset of libx264", preset, PRESETS))
         if not 0 <= crf <= 51:
             raise ConfigError(f"crf must be from 0 (lossless) to 51 (worst), but is {crf:g}")
+        if encoder not in ENCODERS:
+            raise ConfigError(unknown("encoder", encoder, ENCODERS))
         self._draw = draw
-        self._settings: dict[str, Any] = {"crf": crf, "preset": preset, "threads": threads}
+        self._settings: dict[str, Any] = {
+            "crf": crf, "preset": preset, "threads": threads, "encoder": encoder
+        }  # fmt: skip
         self._audio = audio
         self.notes: list[str] = []
         self.written = 0
