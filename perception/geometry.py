@@ -68,6 +68,23 @@ def nms(xyxy: F32, score: F32, group: npt.NDArray[Any] | None = None, *, max_iou
     return np.asarray(order[keep], np.intp)
 
 
+def outermost(xyxy: F32, *, max_inside: float) -> Rows:
+    """Drop boxes that lie in a better one: an eye in a face, the cab in a lorry.
+
+    Args:
+        xyxy: (N, 4), best score first.
+        max_inside: a box of which a larger share lies in a better box is dropped.
+
+    Returns:
+        Rows kept, in order.
+    """
+    share = intersection(xyxy, xyxy) / np.maximum(area(xyxy), np.float32(1e-6))[:, None]
+    keep = np.ones(len(xyxy), bool)
+    for row in np.flatnonzero(np.tril(share > max_inside, -1).any(axis=1)):
+        keep[row] = not (share[row, :row][keep[:row]] > max_inside).any()
+    return np.flatnonzero(keep)
+
+
 def clip(xyxy: F32, size: tuple[int, int]) -> F32:
     """Boxes cut to a picture of (width, height)."""
     width, height = size

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perception.geometry import area, clip, iou, nms
+from perception.geometry import area, clip, iou, nms, outermost
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:
@@ -56,3 +56,15 @@ def test_nms_without_groups_is_one_group() -> None:
 
 def test_clip_cuts_to_the_picture() -> None:
     assert clip(boxes((-5, 2, 700, 500)), (640, 480)).tolist() == [[0, 2, 640, 480]]
+
+
+def test_a_box_inside_a_better_one_is_dropped_but_not_one_in_a_dropped_one() -> None:
+    boxes = np.array(
+        [[0, 0, 40, 40], [10, 10, 20, 20], [30, 0, 70, 40], [15, 15, 45, 22], [12, 12, 18, 18]],
+        np.float32,
+    )
+    assert outermost(boxes, max_inside=0.7).tolist() == [0, 2]
+    assert outermost(boxes, max_inside=0.9).tolist() == [0, 2, 3]
+    assert outermost(boxes[:0], max_inside=0.7).tolist() == []
+    chain = np.array([[0, 0, 100, 10], [80, 0, 104, 10], [84, 0, 106, 10]], np.float32)
+    assert outermost(chain, max_inside=0.8).tolist() == [0, 2], "what is dropped drops nothing"

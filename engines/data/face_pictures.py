@@ -48,7 +48,7 @@ class Settings:
 
     mosaic: float = 0.4
     crowd: float = 0.35
-    zoom: tuple[float, float] = (0.35, 1.6)
+    zoom: tuple[float, float] = (0.35, 2.0)
     turn: float = 8.0
     flip: float = 0.5
     grey: float = 0.15

@@ -67,7 +67,8 @@ def card() -> EngineCard:
             "strides": list(STRIDES),
             "sizes": [list(sizes) for sizes in SIZES],
             "variances": list(VARIANCES),
-            "max_iou": 0.4,
+            "max_iou": 0.3,
+            "max_inside": 0.7,
         },
         licence="Apache-2.0",
     )

@@ -61,7 +61,7 @@ def card() -> EngineCard:
             "objectness": True,
             "activated": False,
             "keypoints": LANDMARKS,
-            "max_iou": 0.4,
+            "max_iou": 0.3,
         },
         licence="Apache-2.0",
     )

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from perception.backends import Engine
 from perception.card import EngineCard, InputSpec
 from perception.errors import EngineError
-from perception.geometry import clip, nms
+from perception.geometry import clip, nms, outermost
 from perception.models.pictures import Outputs, PictureEngine
 from perception.preprocess import Mapping
 from perception.types import F32, Detections, Frame
@@ -63,7 +63,7 @@ class Anchors:
     """A detector around an engine of family "anchors" or "ultralight".
 
     The card's decoder says: `strides`, `sizes` (of the anchors of each stride, pixels), `variances`,
-    `max_iou`.
+    `max_iou`; `max_inside`, the share of a box that may lie in a better one.
 
     Args:
         engine, card, min_score, max_iou, pixels, classes: as for `perception.models.anchor_free`.
@@ -86,6 +86,7 @@ class Anchors:
         self.min_score = min_score
         self.classes = card.classes
         self.max_iou = float(max_iou if max_iou is not None else card.decoder.get("max_iou", 0.4))
+        self._max_inside = float(card.decoder.get("max_inside", 1.0))
         self._ready = card.family == "ultralight"
         self._wanted = np.array([classes is None or name in classes for name in card.classes])
         self._output = engine.outputs[0].name
@@ -158,6 +159,8 @@ class Anchors:
         self, xyxy: F32, score: F32, class_id: npt.NDArray[np.int32], source: tuple[int, int]
     ) -> Detections:
         keep = nms(xyxy, score, class_id, max_iou=self.max_iou)[:MAX_DETECTIONS]
+        if self._max_inside < 1:
+            keep = keep[outermost(xyxy[keep], max_inside=self._max_inside)]
         xyxy = clip(xyxy[keep], source)
         visible = (xyxy[:, 2:] - xyxy[:, :2] > 0).all(axis=1)
         keep = keep[visible]
