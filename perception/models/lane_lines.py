@@ -19,6 +19,7 @@ MIN_ROWS = 0.035  # of the height, at least 4
 MIN_LENGTH = 0.07  # of the mask's width
 FLAT = 9.0  # columns per row: flatter is a stop line or the edge of a shadow
 WIDE = 0.3  # of the width: a wider run is no line seen from behind it
+SURE = 0.45  # least score of a stroke: reflections and specks in a row have less
 TAIL = 6  # rows that say where the next row's run is
 FEWEST = 4  # rows of paint that may be part of a line
 REACH = 16  # rows that say where a stroke is going beyond its end
@@ -78,7 +79,9 @@ def find_strokes(probability: F32, *, min_score: float = 0.5) -> list[Stroke]:
         long_enough = np.hypot(reach, tall) >= MIN_LENGTH * width
         if tall < max(4, MIN_ROWS * height) or reach > FLAT * tall or not long_enough:
             continue
-        strokes.append(_stroke(chain))
+        stroke = _stroke(chain)
+        if stroke.score >= SURE:
+            strokes.append(stroke)
     return sorted(strokes, key=lambda stroke: -len(stroke.x))
 
 
