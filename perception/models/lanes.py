@@ -114,9 +114,7 @@ class LaneFinder:
     def masks(self, frame: Frame) -> LaneMasks:
         """Run the network on a frame."""
         size = frame.size
-        if size not in self._preprocessors:
-            self._preprocessors[size] = Preprocessor(self.card.input, size=self.input_size(size))
-        prepare = self._preprocessors[size]
+        prepare = self.preprocessor(size)
         if self._fixed is not None and self._frame_engine is not None:
             outputs, (mapping,) = self._frame_engine.infer_frames([frame], self.card.input)
         else:
@@ -134,6 +132,14 @@ class LaneFinder:
         logits = logits[:, top : max(top + 1, bottom), left : max(left + 1, right)]
         probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
         return LaneMasks(probability[0], probability[1], (left, top), stride, mapping, size)
+
+    def preprocessor(self, source: tuple[int, int]) -> Preprocessor:
+        """The preprocessor for sources of this (width, height)."""
+        found = self._preprocessors.get(source)
+        if found is None:
+            found = Preprocessor(self.card.input, size=self.input_size(source))
+            self._preprocessors[source] = found
+        return found
 
     def strokes(self, masks: LaneMasks) -> list[Stroke]:
         """The lines in the masks, in cells."""
