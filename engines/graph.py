@@ -13,6 +13,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from engines.rewrite import focus_as_convolution
 from perception.card import EngineCard
 from perception.errors import EngineError
 
@@ -58,6 +59,7 @@ def write_graph(
             dynamic_axes=axes,
         )
     model = onnx.load(str(output))
+    focus_as_convolution(model)
     onnx.helper.set_model_props(model, card.to_metadata())
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(output))

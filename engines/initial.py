@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from engines import checkpoint
 from engines.nets.road import ConvUnit
 from engines.nets.yolox import restore_normalisation
+from engines.rewrite import MARK, focus_weight
 from perception.card import EngineCard
 from perception.errors import ConfigError, InputError
 
@@ -77,6 +78,9 @@ def load_exported(
         item.name: torch.from_numpy(numpy_helper.to_array(item).copy())
         for item in graph.initializer
     }
+    for name in [name for name in arrays if name.endswith(MARK)]:
+        own = name.removesuffix(MARK)
+        arrays[own] = torch.from_numpy(focus_weight(arrays[name].numpy()))
     # Of equal arrays (fresh biases) the exporter keeps one and refers to it by name.
     for node in graph.node:
         if node.op_type == "Identity" and node.input[0] in arrays:

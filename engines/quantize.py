@@ -37,6 +37,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from engines.rewrite import focus_as_convolution
+from perception.backends.choice import variant_path
 from perception.backends.trt_half import to_half
 from perception.card import EngineCard
 from perception.errors import EngineError, InputError, PerceptionError, RequestError
@@ -46,6 +47,7 @@ from perception.types import F32, Frame
 
 LAYOUTS = ("onnxruntime", "openvino", "tensorrt")
 CALIBRATION = "../shared/data/road"
+CALIBRATION_PICTURES = 96
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Operators ONNX Runtime has 8-bit kernels for, as far as our networks use them.
 BETWEEN = ["Conv", "Gemm", "MatMul", "Sigmoid", "Mul", "Add", "Concat", "MaxPool", "Resize", "Relu"]
@@ -55,20 +57,22 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engines.quantize", description=__doc__)
     parser.add_argument("engine", help="the FP32 ONNX file")
-    parser.add_argument(
-        "-o", "--output", help="default: beside it, NAME.int8.onnx or NAME.fp16.onnx"
-    )
+    parser.add_argument("-o", "--output", help="default: beside it, NAME.int8.onnx and the like")
     parser.add_argument("--fp16", action="store_true", help="FP16 instead of INT8")
     parser.add_argument("--layout", choices=LAYOUTS, default="onnxruntime")
     parser.add_argument("--pictures", default=CALIBRATION, help="folder, or COCO data with a split")
-    parser.add_argument("--count", type=int, default=128, help="calibration pictures")
+    parser.add_argument(
+        "--count", type=int, default=CALIBRATION_PICTURES, help="calibration pictures"
+    )
     parser.add_argument(
         "--change", type=float, metavar="AP", help="what it costs, measured: goes on the card"
     )
     arguments = parser.parse_args(argv)
     engine = Path(arguments.engine)
-    precision = "fp16" if arguments.fp16 else "int8"
-    output = Path(arguments.output or engine.with_suffix(f".{precision}.onnx"))
+    beside = engine.with_suffix(".fp16.onnx")
+    if not arguments.fp16:
+        beside = variant_path(engine, arguments.layout)
+    output = Path(arguments.output or beside)
     try:
         if arguments.fp16:
             write_half(engine, output)

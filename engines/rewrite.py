@@ -12,6 +12,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 INT64_MAX_HALF = 2**62
+# What a rewritten weight is called, after the name of the network's own.
+MARK = ".focus"
+# (row, column) in each 2x2 block, in the order in which focus stacks its pixels.
+CORNERS = ((0, 0), (1, 0), (0, 1), (1, 1))
 
 
 def focus_as_convolution(model: onnx.ModelProto) -> bool:
@@ -52,7 +56,7 @@ def focus_as_convolution(model: onnx.ModelProto) -> bool:
             assert corner is not None
             row, column = corner
             wide[:, :, row::2, column::2] = weight[:, 3 * number : 3 * number + 3]
-        name = conv.input[1] + ".focus"
+        name = conv.input[1] + MARK
         graph.initializer.append(numpy_helper.from_array(wide, name))
         conv.input[0], conv.input[1] = picture, name
         del conv.attribute[:]
@@ -69,6 +73,11 @@ def focus_as_convolution(model: onnx.ModelProto) -> bool:
         _remove_unused(graph)
         return True
     return False
+
+
+def focus_weight(wide: np.ndarray) -> np.ndarray:
+    """The 3x3 weight (C, 12, 3, 3) behind a focus layer that a 6x6 weight (C, 3, 6, 6) was made from."""
+    return np.concatenate([wide[:, :, row::2, column::2] for row, column in CORNERS], axis=1)
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:

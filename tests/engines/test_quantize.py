@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from engines import precision
+from engines.export import variants
 from engines.quantize import (
     calibration_pictures,
     depthwise_nodes,
@@ -177,8 +178,18 @@ def test_the_command_writes_beside_the_engine(tmp_path, bright_engine, pictures,
     assert main([str(engine), "--pictures", str(pictures), "--count", "2"]) == 0
     assert (tmp_path / "two.int8.onnx").is_file()
     assert main([str(engine), "--fp16"]) == 0
+    assert main([str(engine), "--layout", "openvino", "--pictures", str(pictures)]) == 0
+    assert (tmp_path / "two.int8-openvino.onnx").is_file()
     assert "two.fp16.onnx" in capsys.readouterr().out
     assert main([str(tmp_path / "no.onnx"), "--fp16"]) == 2
+
+
+def test_an_export_writes_the_variants_it_was_asked_for(tmp_path, bright_engine, pictures):
+    engine = two_layers(tmp_path / "two.onnx", bright_engine)
+    assert variants(engine, int8=None, fp16=False) == []
+    names = [path.name for path in variants(engine, int8=str(pictures), fp16=True)]
+    assert set(names) > {"two.int8.onnx", "two.int8-openvino.onnx", "two.fp16.onnx"}
+    assert all((tmp_path / name).is_file() for name in names)
 
 
 def test_the_table_of_precisions_is_what_auto_reads(tmp_path, bright_engine):

@@ -8,7 +8,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from engines.rewrite import focus_as_convolution
+from engines.rewrite import MARK, focus_as_convolution, focus_weight
 
 
 class Focus(nn.Module):
@@ -51,11 +51,16 @@ def test_focus_becomes_one_convolution_with_the_same_results(tmp_path):
     model = exported(Focus(), tmp_path / "focus.onnx")
     feed = np.random.default_rng(0).normal(size=(2, 3, 24, 40)).astype(np.float32)
     expected = outputs(model, feed)
+    before = {entry.name: onnx.numpy_helper.to_array(entry) for entry in model.graph.initializer}
     assert focus_as_convolution(model)
     onnx.checker.check_model(model, full_check=True)
     kinds = [node.op_type for node in model.graph.node]
     assert "Slice" not in kinds and "Concat" not in kinds and kinds.count("Conv") == 1
     np.testing.assert_allclose(outputs(model, feed), expected, atol=1e-5)
+    wide = next(entry for entry in model.graph.initializer if entry.name.endswith(MARK))
+    np.testing.assert_array_equal(
+        focus_weight(onnx.numpy_helper.to_array(wide)), before[wide.name.removesuffix(MARK)]
+    )
 
 
 def test_a_graph_that_begins_otherwise_is_left_as_it_is(tmp_path, bright_engine):
