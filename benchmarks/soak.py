@@ -131,6 +131,18 @@ def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate()}
 
 
+def warmed_up(config: str) -> dict[str, str]:
+    """Runtime and file of the engines, by stage; what a runtime opens once for the whole process is then open."""
+    pipeline = load_config(config).pipeline()
+    engines = {
+        stage.name: f"{stage.engine.backend} {stage.engine.path.name}"
+        for stage in pipeline.stages
+        if hasattr(stage, "engine")
+    }
+    pipeline.close()
+    return engines
+
+
 def loop(clip: Path, seconds: float, out: Path) -> Path:
     """The pictures of a clip again and again, without encoding them again."""
     with av.open(str(out), "w") as target:
@@ -175,8 +187,7 @@ def soak(options: argparse.Namespace, clip: Path | None) -> dict[str, Any]:
     memory: list[float] = []
     settled_mb: float | None = None
     events: dict[str, int] = {}
-    # What the runtime of the engines opens once for the whole process is not ours to close.
-    load_config(options.config).pipeline().close()
+    engines = warmed_up(options.config)
     before_threads, before_open = threads(), descriptors()
     try:
         run = perception.open(
@@ -226,6 +237,7 @@ def soak(options: argparse.Namespace, clip: Path | None) -> dict[str, Any]:
         # What else ran on the machine: a soak is best run alone, or at a priority above everything else's.
         "load_average_5_min": round(os.getloadavg()[1], 2),
         "config": options.config,
+        "engines": engines,
         "clip": None if options.clip is None else options.clip.name,
         "results": len(at),
         "fps": round(len(at) / (options.minutes * 60), 2),

@@ -23,7 +23,7 @@ from typing import Any
 
 import av
 import numpy as np
-from soak import Server
+from soak import Server, warmed_up
 
 from perception.errors import PerceptionError
 from perception.machine import machine
@@ -126,6 +126,7 @@ def measure(options: argparse.Namespace, clip: Path) -> dict[str, Any]:
         "load_average_1_min": round(os.getloadavg()[0], 2),
         "clip": options.clip.name,
         "config": options.config,
+        "engines": warmed_up(options.config),
         "asked_fps": options.fps,
         "seconds": options.seconds,
         "together": together,

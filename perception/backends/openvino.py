@@ -184,8 +184,8 @@ class OpenVINOEngine:
 def _imported() -> Any:
     """The package `openvino`, without its converters of other formats.
 
-    They are half of its import time and are not needed to read ONNX files; the package takes their absence for a
-    smaller installation.
+    They are half of its import time, tell their maker of every import over the network, and are not needed to read
+    ONNX files; the package takes their absence for a smaller installation.
     """
     hidden = "openvino.tools.ovc"
     hide = "openvino" not in sys.modules

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +14,8 @@ import pytest
 from perception.backends import Engine, open_engine
 from perception.errors import EngineError, RequestError
 
-pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'road-perception[openvino]'")
+if importlib.util.find_spec("openvino") is None:
+    pytest.skip("needs OpenVINO: pip install 'road-perception[openvino]'", allow_module_level=True)
 
 from perception.backends.openvino import OpenVINOEngine, compiled_folder
 
@@ -105,3 +109,15 @@ def test_a_cache_whose_place_is_taken_is_said(cache, caplog, bright_engine):
         assert compiled_folder() is None
     assert "networks are compiled again at every start" in caplog.text
     OpenVINOEngine(bright_engine).infer({"images": pictures()})
+
+
+def test_nothing_is_told_to_openvinos_maker(bright_engine):
+    code = (
+        "import sys, threading; from pathlib import Path; "
+        "from perception.backends.openvino import OpenVINOEngine; "
+        f"OpenVINOEngine(Path({str(bright_engine)!r}), cache=None); "
+        "print([t.name for t in threading.enumerate()], "
+        "[m for m in sys.modules if m.startswith('openvino_telemetry')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['MainThread'] []"
