@@ -353,7 +353,11 @@ def make(version: str, state: State) -> ModuleType:
                 said = "Serialization assertion stdVersionRead == kVERSION failed"
                 self._logger.log(ILogger.ERROR, said)
                 return None
-            return ICudaEngine(header, rest[first:])
+            try:
+                return ICudaEngine(header, rest[first:])
+            except ort.capi.onnxruntime_pybind11_state.Fail as error:  # the fake has no plugins
+                self._logger.log(ILogger.ERROR, f"could not find plugin: {error}")
+                return None
 
     class ICudaEngine:
         def __init__(self, header: dict[str, Any], body: bytes) -> None:

@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perception.config import load_config
+from tests.clips import clip as made_clip
+
 pytest.importorskip("onnx")
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None, reason="needs g++ to run the kernel"
@@ -94,3 +97,48 @@ def test_without_a_gpu_it_says_so(
 
     assert gpu.main([]) == 1
     assert "no NVIDIA driver is loaded" in capsys.readouterr().err
+
+
+def test_only_what_is_built_is_measured_when_asked_for(
+    gpu: ModuleType, fakes: Any, bright_engine: Path
+) -> None:
+    row = gpu.bench_engine(bright_engine, "fp32", [], batch=2, calls=1, built_only=True)
+
+    assert row["failed"] == "not built here: no plan has been built" and fakes.state.builds == 0
+
+
+@needs_compiler
+def test_the_pipeline_is_measured_with_both_decoders(
+    gpu: ModuleType, fakes: Any, bright_engine: Path, root: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    nvdec = load(root / "tests" / "sources" / "fake_nvdec.py", "tests_sources_fake_nvdec")
+    state = nvdec.install(monkeypatch, fakes.state.cuda)
+    path = tmp_path / "one.toml"
+    path.write_text(f'[[stages]]\ntype = "detector"\nengine = "{bright_engine}"\n')
+    config = load_config(str(path))
+    monkeypatch.setattr(gpu, "load_config", lambda name: config)
+    monkeypatch.setattr(gpu, "WARM_UP", 1)
+    asked = []
+
+    class Whole:
+        """`perception.bench.measure` starts processes of its own, which have no fakes."""
+
+        def __init__(self, *_: Any, decode: str, **__: Any) -> None:
+            asked.append(decode)
+
+        def table(self) -> str:
+            return ""
+
+        def as_dict(self) -> dict[str, Any]:
+            return {"limit": "bounded by nothing"}
+
+    monkeypatch.setattr(gpu, "measure", Whole)
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(made_clip(size=(160, 96), frames=8))
+
+    found = gpu.bench_pipeline(clip, 1, 4)
+
+    assert set(found) == set(asked) == {"cpu", "nvdec"} and state.packets
+    for row in found.values():
+        assert row["record_only_fps"][0] > 0 and "bounded" in row["limit"]
