@@ -294,14 +294,16 @@ def test_four_cameras_share_the_road_engine_and_one_that_dies_changes_nothing(ro
     finally:
         for camera in cameras:
             camera.close()
-    mean = sum(all_four.values()) / 4
-    assert mean > 3
-    for number in range(4):
-        # A frame more or less is where the time was cut, not a share.
-        assert abs(all_four[number] - mean) <= 0.1 * mean + 1, all_four
+    assert min(all_four.values()) > 3
+    for seen, numbers in ((all_four, range(4)), (three, range(3))):
+        mean = sum(seen[number] for number in numbers) / len(numbers)
+        for number in numbers:
+            # A frame more or less is where the time was cut, not a share.
+            assert abs(seen[number] - mean) <= 0.1 * mean + 1, (all_four, three)
     assert three.get(3, 0) <= 2, "what was on its way"
-    for number in range(3):
-        assert three[number] >= 0.9 * all_four[number] - 1, (all_four, three)
+    if sum(all_four.values()) > 0.9 * 4 * 10 * 3:
+        # Where the machine keeps up, what others do on it cannot be the reason for fewer.
+        assert all(three[number] >= 0.9 * all_four[number] - 1 for number in range(3)), three
     assert set(events) <= {3}, "the others did not notice"
     assert all(objects[number] for number in range(4)), "there are cars in the picture"
     assert all(ledger["reconnects"] == 0 for ledger in ledgers[:3])
