@@ -201,12 +201,19 @@ def video() -> list[Check]:
             else "overlay videos cannot be written: `pip install --force-reinstall av`",
         )
     )
-    hardware = [name for name in ("h264_nvenc", "h264_v4l2m2m", "h264_vaapi") if has(name, "w")]
-    found = (
-        f"{', '.join(hardware) or 'none'} (in this build of PyAV; the machine may lack the chip)"
-    )
-    checks.append(Check("video", "hardware encoders", OK if hardware else OFF, found))
+    hardware = [name for name in ("h264_v4l2m2m", "h264_vaapi") if has(name, "w")]
+    others = f"; {', '.join(hardware)} in this build of PyAV" if hardware else ""
+    why = _nvenc_problem() if has("h264_nvenc", "w") else "not in this build of PyAV"
+    found = f"h264_nvenc {'works' if why is None else f'does not work here: {why}'}{others}"
+    state = OK if why is None else OFF
+    checks.append(Check("video", "hardware encoders", state, found))
     return checks
+
+
+def _nvenc_problem() -> str | None:
+    from perception.sinks.encoder import nvenc_problem
+
+    return nvenc_problem((640, 384))
 
 
 def gpu() -> list[Check]:

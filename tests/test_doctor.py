@@ -325,3 +325,11 @@ def test_without_pynvvideocodec_the_doctor_says_how_to_get_it(fakes: Any) -> Non
     check = find(doctor.gpu(), "NVDEC")
 
     assert check.state == "off" and "road-perception[nvdec]" in check.advice
+
+
+def test_nvidias_encoder_is_tried_and_not_only_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_nvenc_problem", lambda: "no such chip")
+    check = find(doctor.video(), "hardware encoders")
+    assert check.state == "off" and "does not work here: no such chip" in check.found
+    monkeypatch.setattr(doctor, "_nvenc_problem", lambda: None)
+    assert find(doctor.video(), "hardware encoders").found.startswith("h264_nvenc works")
