@@ -5,8 +5,9 @@ turns, by the processor time of one picture (so that other programs disturb litt
 nobody trained on. Writes ``measured.json`` beside the engines, from which "auto" chooses
 (perception/backends/choice.py), and prints a Markdown table.
 
-Engines that are no road detectors are compared by their outputs: the root mean square difference from FP32, of
-the output's own, on the calibration pictures; they are not chosen from by "auto".
+Road detectors are judged by labelled pictures. Other detectors are judged by their own FP32 findings (scores of
+0.5 and more), which stand for the truth: a stricter test, as a change for the better counts against them too.
+Everything else is compared by its outputs alone (the root mean square difference from FP32) and is not chosen.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import process_time
 
+import cv2
 import numpy as np
 
 from engines.data.sets import judged_sets
@@ -27,14 +29,19 @@ from engines.quantize import calibration_pictures, inputs_for
 from engines.validate import MIN_SCORE, judge
 from perception.backends import Engine, open_engine
 from perception.backends.choice import MEASURED, cpu_features, sha256
-from perception.errors import EngineError, PerceptionError
+from perception.errors import EngineError, InputError, PerceptionError
+from perception.evaluation.detection import Figures, Group, Truth, evaluate
 from perception.machine import machine
-from perception.models.anchor_free import AnchorFree
-from perception.types import F32
+from perception.models.detector import FAMILIES, Detector
+from perception.types import F32, Frame
 
 WAYS = (("onnxruntime", "int8"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"))
 WEIGHTS = Path(__file__).parent / "weights"
 DATA = "../shared/data/road"
+# Pictures for the detectors of other tasks, in which there is something for them to find.
+OTHER_DATA = {"face": "../shared/data/driver"}
+JUDGED_PICTURES = 80
+SURE = 0.5  # score from which a finding of FP32 stands for the truth
 ROUNDS = 40
 # What a precision is good for only where the CPU has it.
 NEEDS = {"bf16": "bf16", "int8": "int8"}
@@ -46,7 +53,7 @@ class Way:
 
     Attributes:
         speed: how many times as fast as FP32 on ONNX Runtime, by processor time of one picture.
-        ap: mean over the judged groups; None for engines that are no road detectors.
+        ap: mean over the judged groups; None for engines that are no detectors.
         ap_change: against FP32 on ONNX Runtime.
         difference: of outputs, root mean square, of the FP32 output's.
         sha256: of the file.
@@ -100,7 +107,7 @@ def measure(path: Path, data: str) -> list[Way]:
     fixed = min(base.inputs[0].shape[2:]) > 0
     pictures = list(inputs_for(base.card, calibration_pictures(data, 8), fixed=fixed))
     costs = milliseconds(engines, pictures[0])
-    scores = {way: score(engine, data) for way, engine in engines.items()}
+    scores = {way: score(engine, base, data) for way, engine in engines.items()}
     ways = []
     first = "onnxruntime", "fp32"
     for way, engine in engines.items():
@@ -136,13 +143,50 @@ def milliseconds(
     return {way: statistics.median(values) for way, values in times.items()}
 
 
-def score(engine: Engine, data: str) -> float | None:
-    """Mean AP over the judged groups of a road detector."""
+def score(engine: Engine, base: Engine, data: str) -> float | None:
+    """Mean AP of a detector over its groups; None for what is no detector.
+
+    Args:
+        engine: to be judged.
+        base: the same network in FP32.
+        data: labelled road pictures.
+    """
     card = engine.card
-    if card is None or card.family != "anchor_free" or card.task != "road":
+    if card is None or card.family not in FAMILIES:
         return None
-    figures = judge(judged_sets((data,)), AnchorFree(engine, card, min_score=MIN_SCORE))
+    if card.task == "road":
+        figures = judge(judged_sets((data,)), Detector(engine, min_score=MIN_SCORE).model)
+    else:
+        pictures = calibration_pictures(OTHER_DATA.get(card.task, data), JUDGED_PICTURES)
+        figures = by_itself(engine, base, [read_picture(path) for path in pictures])
     return round(float(np.mean([figure.ap for figure in figures.values()])), 4)
+
+
+def by_itself(engine: Engine, base: Engine, frames: Sequence[Frame]) -> dict[str, Figures]:
+    """Figures by class of a detector, with what `base` finds surely as the truth."""
+    sure, all_found = (
+        Detector(base, min_score=SURE).model,
+        Detector(engine, min_score=MIN_SCORE).model,
+    )
+    truths, found = [], []
+    for frame in frames:
+        wanted = sure(frame)
+        labels = tuple(wanted.classes[k] for k in wanted.class_id)
+        truths.append(
+            Truth(Path(str(frame.path)), frame.size, wanted.xyxy, labels, tuple(wanted.classes))
+        )
+        found.append(all_found(frame))
+    names = found[0].classes
+    groups = [Group(name, (name,), (name,), ((name,),)) for name in names]
+    return evaluate(truths, found, groups)
+
+
+def read_picture(path: Path) -> Frame:
+    """A picture file as a frame."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"{path}: the picture cannot be decoded")
+    return Frame(np.asarray(image, np.uint8), path=str(path))
 
 
 def difference(base: Engine, engine: Engine, pictures: Sequence[F32]) -> float:

@@ -99,7 +99,7 @@ def calibration_pictures(where: str | Path, count: int) -> list[Path]:
     """
     where = Path(where)
     if (where / "annotations.json").is_file() or where.suffix == ".json":
-        every = [truth.path for truth in load_truth(where) if truth.split == "train"]
+        every = [truth.path for truth in load_truth(where) if truth.split in ("train", "")]
     else:
         every = sorted(p for p in where.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
     if not every:

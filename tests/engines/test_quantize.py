@@ -22,6 +22,7 @@ from engines.quantize import (
 from perception.backends import open_engine
 from perception.backends.choice import sha256
 from perception.errors import EngineError, InputError, RequestError
+from perception.types import Frame
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +215,26 @@ def test_the_table_of_precisions_is_what_auto_reads(tmp_path, bright_engine):
     assert "| openvino bf16 | 1.00 | 1.50 | 0.5000 | +0.00 | 0.10% |" in precision.table(
         "bright", [row]
     )
+
+
+def test_a_detector_without_labels_is_judged_by_its_own_findings(bright_engine, tmp_path):
+    engine = open_engine(bright_engine, backend="onnxruntime")
+    frames = []
+    for x in (0, 32, 96):
+        image = np.full((96, 160, 3), 60, np.uint8)
+        image[32:64, x : x + 32] = 230
+        frames.append(Frame(image))
+    same = precision.by_itself(engine, engine, frames)
+    assert list(same) == ["car"] and same["car"].ap == pytest.approx(1.0)
+
+    class Blind:
+        path, backend, card = engine.path, engine.backend, engine.card
+        inputs, outputs = engine.inputs, engine.outputs
+
+        def infer(self, feeds):
+            return {name: value - 20 for name, value in engine.infer(feeds).items()}
+
+        def close(self):
+            pass
+
+    assert precision.by_itself(Blind(), engine, frames)["car"].ap == 0.0
