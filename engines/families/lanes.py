@@ -6,6 +6,7 @@ probabilities (`python -m engines.label_lanes`), and the loss asks for them, not
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import lru_cache
@@ -25,7 +26,8 @@ from engines.engine import TorchEngine
 from engines.graph import gflops, parity, write_graph
 from engines.initial import exported_card, load_checkpoint
 from engines.nets.lanes import OUTPUTS, STRIDE, LanesNet
-from engines.nets.twinlite import load_lanes, load_twinlite
+from engines.nets.twinlite import TwinLite, load_lanes, load_twinlite
+from engines.nets.twinlite_fit import TAPS, refit
 from engines.recipe import Recipe
 from perception.card import EngineCard, InputSpec
 from perception.errors import ConfigError
@@ -33,11 +35,12 @@ from perception.evaluation.lanes import mask_f1, mask_iou
 from perception.models.lanes import LaneFinder
 from perception.types import Frame
 
+log = logging.getLogger(__name__)
 HEADS = ("head.",)
 SIZE = (640, 352)
 PARITY_SIZES = ((1, 640, 352), (1, 512, 288), (2, 320, 480))
 LINES, OVERLAP = 4.0, 0.5  # weights of lane paint, and of its overlap, beside the drivable area
-PICTURES = 24  # that the start is fitted on
+PICTURES = 48  # that the start is fitted on
 TOLERANCE = 8.0 / 640  # of the picture's width
 DATA = [
     {
@@ -147,7 +150,10 @@ def start(net: LanesNet, path: str, recipe: Recipe, loader: LaneLoader) -> None:
     pictures = np.stack([image[..., ::-1].transpose(2, 0, 1) for image in images])
     pictures = pictures.astype(np.float32) / 255
     if exported_card(path) is None:
-        load_twinlite(net, path, pictures)
+        twin = TwinLite(path, more=[tap for tap, _ in TAPS.values()])
+        kept = load_twinlite(net, twin, pictures[: PICTURES // 2])
+        for layer, (before, after) in refit(net, twin, pictures, kept).items():
+            log.info("%s: %.3f of the teacher's variance, %.3f fitted", layer, before, after)
     else:
         load_lanes(net, path, pictures)
 

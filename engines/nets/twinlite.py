@@ -9,6 +9,8 @@ TwinLiteNet: Che et al. 2023, arXiv:2307.10705, MIT, weights trained on BDD100K.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,17 +46,21 @@ TAPS = {
 class TwinLite:
     """The checkpoint: its weights by name, and its inner values on pictures.
 
+    Args:
+        more: values to tap besides `TAPS`.
+
     Raises:
         InputError: no such file.
         EngineError: another network.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, more: Sequence[str] = ()) -> None:
         if not Path(path).is_file():
             raise InputError(f"{path}: no such checkpoint")
         model = onnx.load(str(path))
+        taps = [*TAPS.values(), *[name for name in more if name not in TAPS.values()]]
         made = {name for node in model.graph.node for name in node.output}
-        missing = [name for name in TAPS.values() if name not in made]
+        missing = [name for name in taps if name not in made]
         if missing:
             raise EngineError(f"{path}: is not TwinLiteNet: it has no {missing[0]}")
         self.weights = {
@@ -62,7 +68,7 @@ class TwinLite:
             for item in model.graph.initializer
         }
         self._inputs = {node.name: list(node.input) for node in model.graph.node}
-        for name in TAPS.values():
+        for name in taps:
             model.graph.output.append(onnx.ValueInfoProto(name=name))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -78,6 +84,13 @@ class TwinLite:
         bias = self.weights[names[2]] if len(names) > 2 else np.zeros(len(weight))
         return weight, bias
 
+    def run(
+        self, picture: npt.NDArray[np.float32], names: list[str]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Values by name, without the batch's axis; besides the outputs only what is tapped."""
+        outputs = self.session.run(names, {"images": picture})
+        return [np.asarray(value[0], np.float32) for value in outputs]
+
     def values(self, picture: npt.NDArray[np.float32]) -> dict[str, F64]:
         """Taps and the two outputs for a picture (1, 3, 360, 640) RGB 0..1."""
         names = ["da", "ll", *TAPS.values()]
@@ -88,23 +101,31 @@ class TwinLite:
         }
 
 
-def load_twinlite(net: LanesNet, path: str | Path, pictures: npt.NDArray[np.float32]) -> None:
+@dataclass(frozen=True)
+class Kept:
+    """Which of the teacher's channels the student's second layer and its widest one have."""
+
+    second: Ints
+    wide: Ints
+
+
+def load_twinlite(net: LanesNet, twin: TwinLite, pictures: npt.NDArray[np.float32]) -> Kept:
     """Put the checkpoint into `net`.
 
     Args:
         pictures: (N, 3, 360, 640) RGB 0..1, real ones, twenty or more.
     """
-    twin = TwinLite(path)
     rng = np.random.default_rng(0)
     per_picture = max(200, SAMPLES // len(pictures))
     drawn = [_draw(twin.values(picture[None]), per_picture, rng) for picture in pictures]
     value = {key: np.concatenate([one[key] for one in drawn]) for key in drawn[0]}
     with torch.no_grad():
-        _start_fine(net, twin, value)
-        _start_quarter(net, twin, value)
+        second = _start_fine(net, twin, value)
+        wide = _start_quarter(net, twin, value)
         _start_eighth(net, twin, value)
         _start_decoders(net, twin, value)
         settle(net, torch.from_numpy(pictures[:, :, 4:356]))
+    return Kept(second, wide)
 
 
 def _draw(value: dict[str, F64], count: int, rng: np.random.Generator) -> dict[str, F64]:
@@ -166,7 +187,7 @@ def _root(x: F64) -> tuple[F64, F64]:
     return (vectors * np.sqrt(values)) @ vectors.T, (vectors / np.sqrt(values)) @ vectors.T
 
 
-def _thin(weight: F64, x: F64, rank: int) -> tuple[F64, F64]:
+def thin(weight: F64, x: F64, rank: int) -> tuple[F64, F64]:
     """A convolution as a 1x1 to `rank` channels and a convolution from them.
 
     The best in the metric of the inputs: rows of `x` (places, channels).
@@ -213,13 +234,18 @@ def _put_spread(block: Spread, twin: TwinLite, name: str, norm: str) -> None:
     _put_norm(block.norm, twin, norm)
 
 
-def _start_fine(net: LanesNet, twin: TwinLite, value: dict[str, F64]) -> None:
+def _weightiest(values: F64, next_weight: F64, count: int) -> Ints:
+    """The `count` channels that move the next layer most."""
+    spread = np.maximum(values, 0).std(axis=0)
+    weightiness = spread * np.sqrt((next_weight**2).sum(axis=(0, 2, 3)))
+    return np.sort(np.argsort(-weightiness)[:count])
+
+
+def _start_fine(net: LanesNet, twin: TwinLite, value: dict[str, F64]) -> Ints:
     _put_unit(net.first, *twin.conv("/encoder/level1/conv/Conv"))
     # Of the second layer's 19 channels the FIRST that matter most to the next.
     next_weight = twin.weights["encoder.level2_0.c1.conv.weight"]
-    spread = np.maximum(value["second"], 0).std(axis=0)
-    weightiness = spread * np.sqrt((next_weight**2).sum(axis=(0, 2, 3)))
-    chosen = np.sort(np.argsort(-weightiness)[:FIRST])
+    chosen = _weightiest(value["second"], next_weight, FIRST)
     weight, bias = _fit(value["half patches"], value["second"][:, chosen])
     _put_unit(net.second, weight.reshape(FIRST, FIRST, 3, 3), bias)
     columns = (chosen[:, None] * 9 + np.arange(9)).ravel()
@@ -230,15 +256,14 @@ def _start_fine(net: LanesNet, twin: TwinLite, value: dict[str, F64]) -> None:
         name = f"encoder.level2.{number}"
         _put(block.reduce.weight, twin.weights[f"{name}.c1.conv.weight"])
         _put_spread(block, twin, name, f"{name}.bn.bn")
+    return chosen
 
 
-def _start_quarter(net: LanesNet, twin: TwinLite, value: dict[str, F64]) -> None:
+def _start_quarter(net: LanesNet, twin: TwinLite, value: dict[str, F64]) -> Ints:
     weight, bias = twin.conv("/encoder/b2/conv/Conv")
     next_weight = twin.weights["encoder.level3_0.c1.conv.weight"]
-    spread = np.maximum(value["wide"], 0).std(axis=0)
-    weightiness = spread * np.sqrt((next_weight**2).sum(axis=(0, 2, 3)))
     deep = net.widen.conv.out_channels
-    chosen = np.sort(np.argsort(-weightiness)[:deep])
+    chosen = _weightiest(value["wide"], next_weight, deep)
     wide = value["wide"][:, chosen]
     mean = wide.mean(axis=0)
     _, _, basis = np.linalg.svd((wide - mean)[::4], full_matrices=False)
@@ -247,13 +272,12 @@ def _start_quarter(net: LanesNet, twin: TwinLite, value: dict[str, F64]) -> None
     # The averaged picture's share, channels 128 to 130, becomes its mean.
     means = value["quarter"].mean(axis=0)[deep:]
     shift = bias[chosen] + weight[chosen][:, deep:].sum(axis=(2, 3)) @ means
-    squeeze, core = _thin(
-        inner[:, :deep], value["quarter"][:, :deep], net.squeeze.conv.out_channels
-    )
+    squeeze, core = thin(inner[:, :deep], value["quarter"][:, :deep], net.squeeze.conv.out_channels)
     _put_unit(net.squeeze, squeeze[:, :, None, None], np.zeros(len(squeeze)))
     _put_unit(net.core, core, np.zeros(len(core)))
     _put_unit(net.widen, basis[:, :, None, None], mean + basis @ (basis.T @ (shift - mean)))
     _put(net.down3.reduce.weight, next_weight[:, chosen])
+    return chosen
 
 
 def _start_eighth(net: LanesNet, twin: TwinLite, value: dict[str, F64]) -> None:
@@ -263,7 +287,7 @@ def _start_eighth(net: LanesNet, twin: TwinLite, value: dict[str, F64]) -> None:
         _put(block.reduce.weight, twin.weights[f"{name}.c1.conv.weight"])
         _put_spread(block, twin, name, f"{name}.bn.bn")
     weight, bias = twin.conv("/encoder/b3/conv/Conv")
-    gather, join = _thin(weight, value["eighth"], GATHER)
+    gather, join = thin(weight, value["eighth"], GATHER)
     _put_unit(net.gather, gather[:, :, None, None], np.zeros(len(gather)))
     _put_unit(net.join, join, bias)
     places, bias1 = twin.conv("/encoder/conv_sa/conv/Conv")
@@ -298,10 +322,15 @@ def load_lanes(net: LanesNet, path: str | Path, pictures: npt.NDArray[np.float32
     Raises:
         ConfigError: the file holds another network.
     """
+    graph = onnx.load(str(path)).graph
     arrays = {
         item.name: torch.from_numpy(numpy_helper.to_array(item).copy())
-        for item in onnx.load(str(path)).graph.initializer
+        for item in graph.initializer
     }
+    # Of equal arrays (fresh biases) the exporter keeps one and refers to it by name.
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in arrays:
+            arrays[node.output[0]] = arrays[node.input[0]].clone()
     state = net.state_dict()
     for name, unit in net.named_modules():
         if isinstance(unit, (ConvUnit, Rise)):

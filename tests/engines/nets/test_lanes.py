@@ -11,7 +11,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 from engines.nets.lanes import ConvUnit, LanesNet, Rise, settle  # noqa: E402
-from engines.nets.twinlite import TwinLite, load_twinlite  # noqa: E402
+from engines.nets.twinlite import TwinLite, load_twinlite, thin  # noqa: E402
+from engines.nets.twinlite_fit import TAPS, solve  # noqa: E402
 from perception.errors import EngineError, InputError  # noqa: E402
 from perception.evaluation.lanes import mask_iou  # noqa: E402
 
@@ -67,6 +68,26 @@ def test_what_is_not_twinlitenet_is_refused(bright_engine: Path, tmp_path: Path)
         TwinLite(tmp_path / "none.onnx")
 
 
+def test_a_layer_is_solved_exactly_where_it_can_be_and_stays_where_nothing_is_known() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 6))
+    x[:, 5] = 0  # an input that is always zero says nothing about its weight
+    true, shift = rng.normal(size=(3, 6)), rng.normal(size=3)
+    old = np.zeros((3, 6))
+    old[:, 5] = 7
+    weight, bias = solve(x, x @ true.T + shift, old, np.zeros(3))
+    assert np.allclose(weight[:, :5], true[:, :5], atol=0.01) and np.allclose(weight[:, 5], 7)
+    assert bias is not None and np.allclose(bias, shift, atol=0.01)
+
+
+def test_a_convolution_of_low_rank_is_split_exactly() -> None:
+    rng = np.random.default_rng(0)
+    weight = np.einsum("orhw,ri->oihw", rng.normal(size=(5, 3, 3, 3)), rng.normal(size=(3, 8)))
+    first, rest = thin(weight, rng.normal(size=(400, 8)), 3)
+    assert first.shape == (3, 8) and rest.shape == (5, 3, 3, 3)
+    assert np.allclose(np.einsum("orhw,ri->oihw", rest, first), weight, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_the_public_weights_start_it_close_to_the_teacher(shared: Path) -> None:
     torch.set_num_threads(1)
@@ -76,16 +97,24 @@ def test_the_public_weights_start_it_close_to_the_teacher(shared: Path) -> None:
     images = [cv2.resize(image, (640, 376))[8:368, :, ::-1] for image in images]
     pictures = np.stack([image.transpose(2, 0, 1) for image in images]).astype(np.float32) / 255
     path = shared / "weights" / "twinlitenet_360x640.onnx"
-    net = LanesNet()
-    load_twinlite(net, path, pictures)
-    net.eval()
-    twin = TwinLite(path)
-    overlaps = []
+    net, twin = LanesNet(), TwinLite(path, more=[tap for tap, _ in TAPS.values()])
+    kept = load_twinlite(net, twin, pictures)
+    assert len(set(kept.second.tolist())) == 16 and len(set(kept.wide.tolist())) == 128
+    _, lanes = overlaps(net, twin, pictures)
+    assert lanes > 0.35, "a line moved by half its width has an overlap of 0.33"
+
+
+def overlaps(net: LanesNet, twin: TwinLite, pictures: np.ndarray) -> np.ndarray:
+    """Mean IoU with the teacher of the drivable area and of lane paint."""
+    found = []
     for picture in pictures:
-        value = twin.values(picture[None])
+        logits = twin.run(picture[None], ["da", "ll"])
         with torch.no_grad():
-            logits = net(torch.from_numpy(picture[None, :, 4:356]))[0].numpy()
-        truth = (value["ll"][1] > value["ll"][0])[4:356]
-        found = cv2.resize(logits[1], (640, 352)) > 0
-        overlaps.append(mask_iou(found, truth))
-    assert np.mean(overlaps) > 0.35, "a line moved by half its width has an overlap of 0.33"
+            masks = net.eval()(torch.from_numpy(picture[None]))[0].numpy()
+        found.append(
+            [
+                mask_iou(cv2.resize(mask, (640, 360)) > 0, both[1] > both[0])
+                for mask, both in zip(masks, logits, strict=True)
+            ]
+        )
+    return np.mean(found, axis=0)
