@@ -12,7 +12,8 @@ PEERS is an environment of its own, so that nothing of it becomes a dependency o
     python -m venv PEERS && PEERS/bin/pip install onnxruntime av opencv-python-headless supervision trackers
 
 Four lines are this project's: *equal work* with the peers' weights in FP32 and their encoder's settings (x264
-veryfast, crf 23); *their weights* with our encoder's settings; and the detector and tracker of the configurations
+veryfast, crf 23); *their weights* in bfloat16 where the machine has it, with our
+encoder's settings; and the detector and tracker of the configurations
 that are shipped, the default one and `fast`.
 
 PSNR is of luma, 0 to 255, of the frames an entrant drew against what its video shows of them. "times" says whether
@@ -22,6 +23,7 @@ every frame of the output lies where it lies in the source, "sound" whether the 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -35,6 +37,7 @@ from typing import Any
 import av
 import numpy as np
 
+from perception.backends.choice import cpu_features
 from perception.config import DEFAULT, load_config
 from perception.errors import InputError
 from perception.machine import machine
@@ -50,6 +53,7 @@ PEERS = {
 ULTRALYTICS = {"Ultralytics, MJPG": "ultralytics_predict.py"}
 EQUAL, THEIR_WEIGHTS = "ours, equal work", "ours, their weights"
 OURS, FAST = "ours", "ours, fast"
+BF16 = 'backend = "openvino"\nprecision = "bf16"\n'
 DRAWN_FRAMES = 60
 TOLERANCE_S = 0.002  # of a frame's time: half of what a millisecond's rounding on both sides can be
 
@@ -124,7 +128,7 @@ def entrants_for(options: argparse.Namespace, folder: Path) -> list[Entrant]:
     fp32 = 'backend = "onnxruntime"\nprecision = "fp32"\n'
     texts = {
         EQUAL: detector + fp32 + tracker + '[video]\npreset = "veryfast"\ncrf = 23\n',
-        THEIR_WEIGHTS: detector + tracker,
+        THEIR_WEIGHTS: detector + (BF16 if can_bf16() else "") + tracker,
         OURS: detection_only(DEFAULT),
         FAST: detection_only("fast"),
     }
@@ -144,6 +148,11 @@ def entrants_for(options: argparse.Namespace, folder: Path) -> list[Entrant]:
             command = [python, str(PROGRAMS / program), "CLIP", str(Path(onnx).resolve())]
             found.append(Entrant(name, command, suffix=".avi"))
     return found
+
+
+def can_bf16() -> bool:
+    """Whether this machine has OpenVINO and bfloat16 arithmetic."""
+    return importlib.util.find_spec("openvino") is not None and "bf16" in cpu_features()
 
 
 def detection_only(name: str) -> str:

@@ -322,6 +322,8 @@ class Tracker:
             twin &= iou(detections.xyxy[rows], detections.xyxy[taken]) > SAME_OBJECT
             rows = rows[~twin.any(axis=1)]
         n = len(rows)
+        if n == 0:
+            return rows
         states = self.filter.start(boxes[rows])
         votes = np.zeros((n, len(self._kind)))
         votes[np.arange(n), detections.class_id[rows]] = detections.score[rows]
