@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", required=True, help="the ONNX file")
     parser.add_argument("--work", required=True, help="folder of the checkpoint")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--init", help="start from the running mean of this checkpoint")
     parser.add_argument("--minutes", type=float, help="stop then; the same command goes on")
     parser.add_argument("--threads", type=int, help="of torch")
     parser.add_argument("--confusion", help="also write the confusion table, as CSV")
@@ -54,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         recipe = read_table(ClassifierRecipe, arguments.recipe, arguments.set)
         sets = load(recipe)
-        training = Training(recipe, sets, Path(arguments.work), choose_device(arguments.device))
+        device = choose_device(arguments.device)
+        training = Training(recipe, sets, Path(arguments.work), device, init=arguments.init)
         if not training.run(minutes=arguments.minutes):
             log.info("stopped at step %d; the same command goes on", training.step)
             return 0
@@ -76,13 +78,21 @@ class Training:
         sets: what is learnt and judged.
         work: folder of the checkpoint.
         device: where.
+        init: a checkpoint whose running mean is where a new run starts; None starts from nothing.
 
     Raises:
-        ConfigError: the checkpoint is of another recipe, or a share names a source there is none of.
+        ConfigError: the checkpoint is of another recipe or net, or a share names a source there is none of.
+        InputError: there is no such checkpoint.
     """
 
     def __init__(
-        self, recipe: ClassifierRecipe, sets: CropSets, work: Path, device: torch.device
+        self,
+        recipe: ClassifierRecipe,
+        sets: CropSets,
+        work: Path,
+        device: torch.device,
+        *,
+        init: str | None = None,
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.sets, self.device = recipe, sets, device
@@ -95,6 +105,9 @@ class Training:
             embedding=recipe.embedding,
             drop=recipe.drop,
         )
+        resumes = self.last.is_file()
+        if init is not None and not resumes:
+            self._start_from(init)
         self.net.to(device, memory_format=torch.channels_last)
         heavy = [p for p in self.net.parameters() if p.ndim > 1]
         light = [p for p in self.net.parameters() if p.ndim <= 1]
@@ -107,7 +120,7 @@ class Training:
         )
         self.mean: RunningMean = RunningMean(self.net, decay=recipe.ema)
         self.step = 0
-        if self.last.is_file():
+        if resumes:
             self._resume()
         self.net.train()
 
@@ -173,6 +186,12 @@ class Training:
                 "recipe_sha256": self.recipe.sha256,
             },
         )
+
+    def _start_from(self, path: str) -> None:
+        try:
+            self.net.load_state_dict(checkpoint.load(path)["mean"])
+        except RuntimeError as error:
+            raise ConfigError(f"{path}: is a checkpoint of another net ({error})") from error
 
     def _resume(self) -> None:
         content = checkpoint.load(self.last)
@@ -257,7 +276,8 @@ class Batches:
             pictures.append(moved)
             labels.append(now)
         spoiled = self._spoiler.spoiled(torch.cat(pictures), rng)
-        return spoiled * 255, torch.cat(labels).to(self.device)
+        # Whole numbers, as in a picture: in a dark crop the steps between them are large.
+        return (spoiled * 255).round(), torch.cat(labels).to(self.device)
 
 
 def _chances(labels: np.ndarray, balance: float) -> np.ndarray:

@@ -176,7 +176,7 @@ class Spoiler:
 
 def amber(pictures: Tensor, chosen: Tensor, rng: torch.Generator) -> Tensor:
     """Repaint the `chosen` (B,) crops (B, s, s, 3) uint8 BGR: what is red becomes yellow, grey stays grey."""
-    share = (0.55 + 0.35 * torch.rand(len(chosen), 1, 1, generator=rng)) * chosen[:, None, None]
+    share = (0.7 + 0.25 * torch.rand(len(chosen), 1, 1, generator=rng)) * chosen[:, None, None]
     green, red = pictures[..., 1].float(), pictures[..., 2].float()
     painted = pictures.clone()
     painted[..., 1] = (green + share.to(green.device) * (red - green).clamp(min=0)).byte()

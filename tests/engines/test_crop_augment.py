@@ -75,7 +75,7 @@ def test_red_lights_become_yellow_and_grey_stays() -> None:
     assert torch.equal(painted[0], pictures[0]) and torch.equal(painted[2], pictures[2])
     assert torch.equal(painted[1, 2:], pictures[1, 2:])
     blue, green, red = painted[1, 0, 0].tolist()
-    assert blue == 30 and red == 230 and 140 <= green <= 215
+    assert blue == 30 and red == 230 and 165 <= green <= 225
 
 
 def test_cosines_are_orthonormal() -> None:

@@ -76,6 +76,21 @@ def test_a_checkpoint_of_another_recipe_is_refused(sets: CropSets, tmp_path: Pat
         training.Training(replace(TINY, sha256="x"), sets, tmp_path, CPU)
 
 
+def test_a_run_starts_from_the_mean_of_another(sets: CropSets, tmp_path: Path) -> None:
+    first = training.Training(TINY, sets, tmp_path / "first", CPU)
+    first.take_step()
+    first.save()
+    other = replace(TINY, rate=1e-4, sha256="other")
+    path = str(tmp_path / "first" / "last.pt")
+    second = training.Training(other, sets, tmp_path / "second", CPU, init=path)
+    mean = first.mean.net.state_dict()
+    assert all(torch.equal(value, mean[name]) for name, value in second.net.state_dict().items())
+    assert second.step == 0
+    wider = replace(TINY, widths=(8, 8, 8, 8))
+    with pytest.raises(ConfigError, match="is a checkpoint of another net"):
+        training.Training(wider, sets, tmp_path / "third", CPU, init=path)
+
+
 def test_a_loss_that_is_not_a_number_stops_the_run(sets: CropSets, tmp_path: Path) -> None:
     run = training.Training(replace(TINY, rate=1e30), sets, tmp_path, CPU)
     with pytest.raises(RunError, match="the loss is nan"):
