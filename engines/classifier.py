@@ -138,7 +138,12 @@ def write(
             std=(STD, STD, STD),
             fit="stretch",
         ),
-        decoder={"activated": False, "margin": MARGIN, "reject": recipe.classes[-1]},
+        decoder={
+            "activated": False,
+            "margin": MARGIN,
+            "zoom": recipe.zoom,
+            "reject": recipe.classes[-1],
+        },
         data=[*DATA[recipe.kind], *([RENDERED] if recipe.rendered else [])],
         licence={
             "signs": "Apache-2.0; trained on GTSRB, which was published for research",

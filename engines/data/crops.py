@@ -74,12 +74,12 @@ class Crops:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def middle(self, side: int) -> U8:
-        """The wanted crops, (N, side, side, 3), as they are judged."""
+    def middle(self, side: int, *, zoom: float = 1.0) -> U8:
+        """The wanted crops, (N, side, side, 3), as they are judged, or `zoom` of their side."""
         stored = self.pictures.shape[1]
-        if self.extent == 1 and stored == side:
+        if self.extent * zoom == 1 and stored == side:
             return self.pictures
-        edge = stored * (1 - self.extent) / 2
+        edge = stored * (1 - self.extent * zoom) / 2
         box = np.array([edge, edge, stored - edge, stored - edge], np.float32)
         crops = [cut(picture, box, (side, side)) for picture in self.pictures]
         return np.array(crops, np.uint8).reshape(-1, side, side, 3)

@@ -100,7 +100,8 @@ def classify(
         except InputError as error:
             broken.append(str(error))
             continue
-        batch.append((path, cut(image, whole(image), classifier.size)))
+        crop = cut(image, whole(image), classifier.size, margin=classifier.margin_of_crops)
+        batch.append((path, crop))
         if len(batch) == MOST_TOGETHER:
             yield from _scored(classifier, batch)
             batch = []

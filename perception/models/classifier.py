@@ -29,6 +29,8 @@ class Classifier:
     Attributes:
         classes: names by class number.
         size: (width, height) of a crop.
+        margin: around a detector's box, a share of its sides.
+        margin_of_crops: around what is a crop already; below 0 where the network looks at its middle.
         reject: number of the class that means "none of these", or -1.
 
     Raises:
@@ -59,7 +61,10 @@ class Classifier:
                 f"but has {out.shape}"
             )
         self.size = card.input.size
-        self._margin = float(card.decoder.get("margin", 0.0))
+        zoom = float(card.decoder.get("zoom", 1.0))
+        margin = float(card.decoder.get("margin", 0.0))
+        self.margin = ((1 + 2 * margin) * zoom - 1) / 2
+        self.margin_of_crops = (zoom - 1) / 2
         self._activated = bool(card.decoder.get("activated", False))
         most = min(MOST_TOGETHER, getattr(engine, "most_pictures", MOST_TOGETHER))
         self._together = spec.shape[0] if spec.shape[0] > 0 else most
@@ -73,9 +78,11 @@ class Classifier:
         Args:
             frame: the picture.
             xyxy: boxes in its pixels.
-            whole: the boxes are crops already: no margin is added.
+            whole: the boxes are crops already, with their margin.
         """
-        crops = cut_boxes(frame, xyxy, self.size, margin=0.0 if whole else self._margin)
+        crops = cut_boxes(
+            frame, xyxy, self.size, margin=self.margin_of_crops if whole else self.margin
+        )
         return self.scores(crops)
 
     def scores(self, crops: npt.NDArray[np.uint8]) -> F32:

@@ -54,6 +54,17 @@ def test_crops_of_a_frame_are_scored(colour_engine: Path) -> None:
     classifier.close()
 
 
+def test_a_network_may_look_at_the_middle_of_a_crop() -> None:
+    engine = ScoresEngine()
+    engine.card.decoder.update({"margin": 0.1, "zoom": 0.5})
+    classifier = Classifier(engine)
+    assert classifier.margin == pytest.approx((1.2 * 0.5 - 1) / 2)
+    image = np.zeros((40, 40, 3), np.uint8)
+    image[10:30, 10:30] = 255
+    scores = classifier(Frame(image), np.array([[0, 0, 40, 40]], np.float32), whole=True)
+    assert scores[0, 0] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-4)
+
+
 def test_no_boxes_give_no_scores(colour_engine: Path) -> None:
     classifier = Classifier(colour_engine, backend="onnxruntime")
     found = classifier(Frame(np.zeros((8, 8, 3), np.uint8)), np.zeros((0, 4), np.float32))
