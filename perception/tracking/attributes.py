@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import math
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ class ClassifierStage:
     """Classifies the crops of tracked objects, now and then, and gives their tracks an attribute.
 
     A track is classified when it is new, when it has grown by the factor `grown` since it was last asked
-    about, and every `every_s`; never while it is only predicted, or cut off by the picture's edge (of a light
+    about, and every `again_s`; never while it is only predicted, or cut off by the picture's edge (of a light
     whose upper half is outside, the dark lower half is seen). All crops of a frame run in one batch. Answers
     are votes (see `perception.tracking.votes`); the leading class becomes `attributes[task]` with its score
     in `attributes[task + "_score"]`, unless it is the network's "none of these" or scores less than `min_score`.
@@ -52,7 +53,7 @@ class ClassifierStage:
         task: whose tracks ("road").
         attribute: name of the attribute; None takes the card's task ("sign", "light").
         backend: see `perception.backends.open_engine`.
-        every_s: longest time without a new look.
+        again_s: longest time without a new look.
         grown: factor of the box's side after which there is a new look.
         memory_s: how long a vote counts, see `Votes`: long for what stays, short for what changes.
         keep_s: an attribute without a new vote for longer is dropped; None keeps it while the track lives.
@@ -76,7 +77,7 @@ class ClassifierStage:
         task: str = "road",
         attribute: str | None = None,
         backend: str = "auto",
-        every_s: float = 0.5,
+        again_s: float = 0.5,
         grown: float = 1.25,
         memory_s: float = 2.0,
         keep_s: float | None = None,
@@ -89,7 +90,7 @@ class ClassifierStage:
         if isinstance(classes, str) or not classes:
             raise ConfigError(f"classes must be a list of class names, but is {classes!r}")
         for name, value, least in (
-            ("every_s", every_s, 0.0),
+            ("again_s", again_s, 0.0),
             ("grown", grown, 1.0),
             ("memory_s", memory_s, 1e-3),
             ("min_side", min_side, 0.0),
@@ -105,7 +106,7 @@ class ClassifierStage:
         self.task = task
         self.attribute = attribute or self.card.task
         self.wanted = tuple(classes)
-        self.every_s, self.grown, self.memory_s = every_s, grown, memory_s
+        self.again_s, self.grown, self.memory_s = again_s, grown, memory_s
         self.keep_s = math.inf if keep_s is None else keep_s
         self.min_score, self.min_side, self.most = min_score, min_side, most
         self.tracked = tracked
@@ -140,13 +141,15 @@ class ClassifierStage:
         """(N,) whether each object is of a wanted class."""
         missing = [name for name in self.wanted if name not in found.classes]
         if missing and not self._warned:
-            # Another detector than the configuration was made for: the rest of the pipeline is as good as ever.
+            # Another detector than the configuration was made for: the rest of the pipeline is as good as ever,
+            # unless the name is only misspelt.
             self._warned = True
-            what = f"class of task {self.task!r}"
-            _log.warning(
+            near = difflib.get_close_matches(missing[0], found.classes, n=1, cutoff=0.85)
+            _log.log(
+                logging.WARNING if near else logging.INFO,
                 "stage %s has nothing to do: %s",
                 self.name,
-                unknown(what, missing[0], found.classes),
+                unknown(f"class of task {self.task!r}", missing[0], found.classes),
             )
         mine = np.array([name in self.wanted for name in found.classes], bool)
         return np.asarray(mine[found.class_id], bool)
@@ -171,7 +174,7 @@ class ClassifierStage:
             side = float((boxes[row, 2:] - boxes[row, :2]).min())
             if tracks.detection[row] < 0 or side < self.min_side or cut_off[row]:
                 continue
-            if time - known.asked >= self.every_s or side >= known.side * self.grown:
+            if time - known.asked >= self.again_s or side >= known.side * self.grown:
                 waiting.append((known.asked, row, known, side))
         waiting = sorted(waiting, key=lambda item: item[0])[: self.most]
         if not waiting:

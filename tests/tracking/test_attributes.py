@@ -16,7 +16,7 @@ from perception.types import Detections, Frame, FrameResult, Tracks
 
 CLASSES = ("car", "traffic_light")
 RED, GREEN, GREY = (0, 0, 255), (0, 255, 0), (128, 128, 128)
-LIGHTS = {"classes": ["traffic_light"], "every_s": 0.1, "memory_s": 0.15, "keep_s": 1.0}
+LIGHTS = {"classes": ["traffic_light"], "again_s": 0.1, "memory_s": 0.15, "keep_s": 1.0}
 
 
 class Counting:
@@ -104,7 +104,7 @@ def test_a_track_is_looked_at_now_and_then_not_on_every_frame(colour_engine: Pat
 
 
 def test_a_grown_track_is_looked_at_again(colour_engine: Path) -> None:
-    stage = stage_of(colour_engine, every_s=100.0)
+    stage = stage_of(colour_engine, again_s=100.0)
     stage(result(0, [(1, (20, 20, 40, 60), RED)]))
     stage(result(40, [(1, (20, 20, 44, 60), RED)]))
     assert len(stage.classifier.counts) == 1
@@ -246,7 +246,7 @@ def test_no_track_lets_classifiers_look_at_detections() -> None:
     [
         ({"classes": []}, "classes must be a list"),
         ({"classes": "car"}, "classes must be a list of class names, but is 'car'"),
-        ({"every_s": -1.0}, "every_s must be at least 0, but is -1"),
+        ({"again_s": -1.0}, "again_s must be at least 0, but is -1"),
         ({"grown": 0.5}, "grown must be at least 1"),
         ({"memory_s": 0.0}, r"memory_s must be at least 0\.001"),
         ({"most": 0}, "most must be at least 1"),
