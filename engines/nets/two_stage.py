@@ -29,9 +29,11 @@ from torchvision.ops import roi_align
 
 from engines.nets.road import PRIOR, STRIDES, WIDTHS, ConvUnit, RoadNet, boxes_of, grid, separable
 
-PROPOSALS = 100
-CANDIDATES = 200  # best cells, among which duplicates are looked for
-SAME = 0.7  # IoU with a better candidate that makes a duplicate (Faster R-CNN, section 3.3)
+PROPOSALS = 128
+CANDIDATES = 300  # best cells, among which duplicates are looked for
+# IoU with a better candidate that makes a duplicate. Faster R-CNN (section 3.3) takes 0.7; here the last suppression
+# comes after the second stage, and cars in a row overlap.
+SAME = 0.8
 # A duplicate ranks behind anything of a twentieth of its score: the fixed number of proposals is spent on
 # different objects, and what is left of it on second boxes of the same.
 DUPLICATE = 0.05

@@ -127,8 +127,9 @@ def test_a_road_engine_becomes_the_first_stage_and_stays_as_it_is_where_frozen(
     recipe_file: Path, tmp_path: Path
 ) -> None:
     engine = road_engine(tmp_path / "road.onnx")
-    recipe = load_recipe(recipe_file, ['train.frozen=["road"]'])
+    recipe = load_recipe(recipe_file, ['train.frozen=["road"]', "net.stacked=true"])
     last = training.train(recipe, tmp_path / "work", device=CPU, init=str(engine))
+    assert two_stage.build(recipe).stacked
     content = checkpoint.load(last)
     net = TwoStageNet(2)
     net.load_state_dict(content["net"])
@@ -189,6 +190,9 @@ def test_file_that_computes_something_else_is_removed(tmp_path: Path) -> None:
 
 
 def test_unknown_setting_of_the_net_is_refused(recipe_file: Path) -> None:
+    assert two_stage.two_stage_card(CLASSES, stacked=True).decoder != (
+        two_stage.two_stage_card(CLASSES).decoder
+    )
     recipe = load_recipe(recipe_file, ["net.proposal=3"])
     with pytest.raises(ConfigError, match="did you mean 'proposals'"):
         two_stage.build(recipe)
