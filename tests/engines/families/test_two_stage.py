@@ -190,9 +190,6 @@ def test_file_that_computes_something_else_is_removed(tmp_path: Path) -> None:
 
 
 def test_unknown_setting_of_the_net_is_refused(recipe_file: Path) -> None:
-    assert two_stage.two_stage_card(CLASSES, stacked=True).decoder != (
-        two_stage.two_stage_card(CLASSES).decoder
-    )
     recipe = load_recipe(recipe_file, ["net.proposal=3"])
     with pytest.raises(ConfigError, match="did you mean 'proposals'"):
         two_stage.build(recipe)
