@@ -117,7 +117,8 @@ def tables(rows: dict[str, Row]) -> str:
 
 
 def _opened(path: str | Path, threads: int) -> tuple[Engine, EngineCard]:
-    engine = open_engine(path, threads=threads)
+    # Both in the precision of their files: "auto" may take INT8 for one of them.
+    engine = open_engine(path, backend="onnxruntime", threads=threads)
     if engine.card is None:
         raise InputError(f"{path}: carries no card; export it with python -m engines.export")
     return engine, engine.card
