@@ -41,6 +41,7 @@ class ClassifierRecipe:
         widths, embedding, drop: see `CropNet`.
         balance: classes of a source are drawn by their frequency to the power 1 - `balance`.
         aspect: spread of the crops' aspect (a logarithm).
+        shift: spread of the crops' place, in halves of their side: what a detector's boxes are off by.
         amber: share of red lights that are repainted yellow, of which there are few.
         quarter_turns: share of crops laid on their side.
         mirror: any crop may be mirrored and stays what it is (signs have a table of their own).
@@ -71,6 +72,7 @@ class ClassifierRecipe:
     drop: float = 0.2
     balance: float = 0.5
     aspect: float = 0.06
+    shift: float = 0.1
     amber: float = 0.0
     quarter_turns: float = 0.0
     mirror: bool = False

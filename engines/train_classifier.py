@@ -248,6 +248,7 @@ class Batches:
             mirrored,
             quarter_turns=recipe.quarter_turns,
             aspect=recipe.aspect,
+            shift=recipe.shift,
             strength=recipe.strength,
         )
 

@@ -36,6 +36,7 @@ class Spoiler:
         mirrored: (C,) what each class is when mirrored, -1 for never.
         quarter_turns: share of crops that are laid on their side: lights hang either way, signs never.
         aspect: spread of the aspect (a logarithm).
+        shift: spread of the place, in halves of a side.
         strength: of everything, 1 as tuned on GTSRB.
     """
 
@@ -46,12 +47,14 @@ class Spoiler:
         *,
         quarter_turns: float = 0.0,
         aspect: float = 0.06,
+        shift: float = 0.1,
         strength: float = 1.0,
     ) -> None:
         self.side = side
         self.mirrored = mirrored
         self.quarter_turns = quarter_turns
         self.aspect = aspect
+        self.shift = shift
         self.strength = strength
 
     def moved(
@@ -82,7 +85,7 @@ class Spoiler:
         shear = normal(0.06)
         matrix = torch.stack([c * aspect, -s + shear, s * aspect, c], 1).view(count, 2, 2)
         matrix[:, :, 0] *= torch.where(flip, -1.0, 1.0)[:, None]
-        shift, tilt = normal(0.1, 2), normal(0.06, 2)
+        shift, tilt = normal(self.shift, 2), normal(0.06, 2)
         line = (torch.arange(self.side) + 0.5) * (2 / self.side) - 1
         y, x = torch.meshgrid(line, line, indexing="ij")
         grid = torch.stack([x, y], -1).view(1, -1, 2).to(device)
