@@ -65,7 +65,7 @@ class Train:
     """How long and how.
 
     Attributes:
-        steps: optimiser steps.
+        steps: optimiser steps; 0 keeps what the network starts from.
         batch: pictures per forward pass; `accumulate` passes make one step.
         rate: highest learning rate (AdamW), reached after `warmup` steps, then a cosine down to
             `rate` * `last`.

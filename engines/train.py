@@ -112,6 +112,10 @@ def train(
         if run.team.leads:
             journal = Journal(recipe, work, run.step)
         batches = iter(run.feed)
+        if plan.steps == 0 and journal is not None:
+            score, figures = run.family.judge(recipe, run.mean.net)
+            journal.judged(0, score, figures)
+            run.save(score)
         while run.step < plan.steps:
             parts = [next(batches) for _ in range(plan.accumulate)]
             share = (time.monotonic() - started) / (minutes * 60) if anneal and minutes else 0.0

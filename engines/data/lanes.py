@@ -79,12 +79,24 @@ class LaneData:
 
     def draw(self, rng: np.random.Generator) -> tuple[U8, U8]:
         """A picture (H, W, 3) BGR and its masks (h, w, 2)."""
-        if not self.names:
-            raise ConfigError("data.weights leaves no picture to train on; give a source a weight")
-        number = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.names) - 1)
+        number = self._number(rng)
         if number not in self._cache:
             self._cache[number] = self.read(self.names[number])
         return self._cache[number]
+
+    def pick(self, rng: np.random.Generator, count: int) -> list[U8]:
+        """Different pictures, drawn as `draw` does; fewer where there are not so many."""
+        numbers: list[int] = []
+        for _ in range(20 * count):
+            number = self._number(rng)
+            if number not in numbers and len(numbers) < count:
+                numbers.append(number)
+        return [self.read(self.names[number])[0] for number in numbers]
+
+    def _number(self, rng: np.random.Generator) -> int:
+        if not self.names:
+            raise ConfigError("data.weights leaves no picture to train on; give a source a weight")
+        return min(int(np.searchsorted(self._cumulative, rng.random())), len(self.names) - 1)
 
     def read(self, name: str) -> tuple[U8, U8]:
         """As `draw`, by name."""

@@ -40,7 +40,7 @@ HEADS = ("head.",)
 SIZE = (640, 352)
 PARITY_SIZES = ((1, 640, 352), (1, 512, 288), (2, 320, 480))
 LINES, OVERLAP = 4.0, 0.5  # weights of lane paint, and of its overlap, beside the drivable area
-PICTURES = 48  # that the start is fitted on
+PICTURES = 64  # that the start is fitted on
 TOLERANCE = 8.0 / 640  # of the picture's width
 DATA = [
     {
@@ -144,14 +144,13 @@ def start(net: LanesNet, path: str, recipe: Recipe, loader: LaneLoader) -> None:
     if not path.endswith(".onnx"):
         load_checkpoint(net, path, recipe.classes)
         return
-    data = loader.data
-    rng = np.random.default_rng(recipe.seed)
-    images = [cv2.resize(data.draw(rng)[0], (640, 360)) for _ in range(PICTURES)]
+    drawn = loader.data.pick(np.random.default_rng(recipe.seed), PICTURES)
+    images = [cv2.resize(image, (640, 360)) for image in drawn]
     pictures = np.stack([image[..., ::-1].transpose(2, 0, 1) for image in images])
     pictures = pictures.astype(np.float32) / 255
     if exported_card(path) is None:
         twin = TwinLite(path, more=[tap for tap, _ in TAPS.values()])
-        kept = load_twinlite(net, twin, pictures[: PICTURES // 2])
+        kept = load_twinlite(net, twin, pictures[: PICTURES // 3])
         for layer, (before, after) in refit(net, twin, pictures, kept).items():
             log.info("%s: %.3f of the teacher's variance, %.3f fitted", layer, before, after)
     else:

@@ -39,7 +39,7 @@ REFERENCE = "../shared/weights/twinlitenet_360x640.onnx"
 CLIPS = "../shared/clips"
 HELD_OUT = ("muchlisin_driving", "tmo_countryroad", "tmo_seattlestreet2", "tmo_rainy")
 RENDERED = ("day_highway", "city_street", "night_rain")
-FRAMES = 40  # of each clip
+FRAMES = 24  # of each clip
 FAST = 147_456  # pixels of the network's input
 
 

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from engines.nets.lanes import ConvUnit, LanesNet, Rise, Spread, settle
 from engines.nets.twinlite import F64, Ints, Kept, TwinLite, thin
 
 RIDGE = 3e-4  # how firmly a layer holds on to the weights it has
-PLACES = 1500  # of each picture and level
+PLACES = 1000  # of each picture and level
 F32 = npt.NDArray[np.float32]
 
 LEVELS = ("level3_0", "level3.0", "level3.1", "level3.2")
@@ -57,7 +56,7 @@ class Fit:
         rng = np.random.default_rng(0)
         self.places: list[dict[int, tuple[Ints, Ints]]] = []
         self.values: dict[str, list[F32]] = {name: [] for name in (*TAPS, "logits")}
-        for picture in tqdm(pictures, unit="picture", desc="teacher"):
+        for picture in pictures:
             found = twin.run(picture[None], ["da", "ll", *[tap for tap, _ in TAPS.values()]])
             logits = np.stack([both[1] - both[0] for both in found[:2]])
             weight = _interest(logits)

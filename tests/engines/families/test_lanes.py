@@ -12,6 +12,7 @@ pytest.importorskip("tensorboard")
 pytest.importorskip("onnxruntime")
 
 import engines.train as training  # noqa: E402
+from engines import checkpoint  # noqa: E402
 from engines.export import export  # noqa: E402
 from engines.families import lanes  # noqa: E402
 from engines.nets.lanes import LanesNet  # noqa: E402
@@ -92,6 +93,15 @@ def test_the_loss_is_zero_where_the_teacher_is_met(recipe: Recipe) -> None:
     found = lanes.losses(Parrot(), batch, device=CPU, bf16=False, add_up=lambda x: x)
     assert abs(float(found["drivable"])) < 1e-4 and abs(float(found["lane"])) < 1e-4
     assert float(found["overlap"]) < 0.02
+
+
+def test_no_steps_keep_the_start(recipe: Recipe, tmp_path: Path) -> None:
+    none = load_recipe(tmp_path / "tiny.toml", ["train.steps=0"])
+    content = checkpoint.load(training.train(none, tmp_path / "none", device=CPU))
+    assert content["step"] == 0 and (tmp_path / "none" / "best.pt").is_file()
+    torch.manual_seed(none.seed)
+    fresh = lanes.build(none).state_dict()
+    assert all(torch.equal(value, fresh[name]) for name, value in content["mean"].items())
 
 
 def test_recipes_that_cannot_work_are_refused(recipe: Recipe, tmp_path: Path) -> None:
