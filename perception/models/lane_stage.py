@@ -9,7 +9,7 @@ from perception.backends.installed import engine_path
 from perception.errors import ConfigError, unknown
 from perception.models.lanes import LaneFinder, to_lanes, twinlitenet_card
 from perception.tracking.lanes import LaneSmoother
-from perception.types import FrameResult, Lanes
+from perception.types import FrameResult
 
 FAMILIES = ("lanes", "twinlitenet")
 # What a public checkpoint without a card needs to be told.
@@ -27,7 +27,6 @@ class LaneStage:
         pixels: most pixels of the input of a network that takes any size; None takes the card's.
         settle_s: seconds in which a line takes up a new shape; 0 shows each frame's own lines.
             Pictures are always on their own.
-        every_s: look at most so often; frames between show what was seen last. 0 looks at every frame.
         name: of the stage.
         threads: threads inside one operator of a CPU runtime.
 
@@ -49,7 +48,6 @@ class LaneStage:
         min_score: float = 0.5,
         pixels: int | None = None,
         settle_s: float = 0.2,
-        every_s: float = 0.0,
         name: str = "lanes",
         threads: int = 1,
     ) -> None:
@@ -57,9 +55,8 @@ class LaneStage:
             raise ConfigError(unknown("family", family, FAMILIES))
         if not 0 < min_score < 1:
             raise ConfigError(f"min_score must be between 0 and 1, but is {min_score}")
-        for key, value in (("settle_s", settle_s), ("every_s", every_s)):
-            if not 0 <= value < 60:
-                raise ConfigError(f"{key} must be 0 to 60 seconds, but is {value}")
+        if not 0 <= settle_s < 60:
+            raise ConfigError(f"settle_s must be 0 to 60 seconds, but is {settle_s}")
         if isinstance(engine, (str, Path)):
             engine = open_engine(engine_path(engine), backend=backend, threads=threads)
         self.engine = engine
@@ -79,24 +76,15 @@ class LaneStage:
         self.card = card
         self.name = name
         self.model = LaneFinder(engine, card, min_score=min_score, pixels=pixels)
-        self.every_s = every_s
         self._smoother = LaneSmoother(settle_s=settle_s) if settle_s > 0 else None
-        self._last: tuple[float, Lanes] | None = None
 
     def __call__(self, result: FrameResult) -> None:
         frame = result.frame
-        if self._last is not None and frame.path is None:
-            since = frame.time - self._last[0]
-            # A frame that comes a little early is not worth another frame's wait.
-            if 0 <= since < 0.9 * self.every_s:
-                result.lanes = self._last[1]
-                return
         masks = self.model.masks(frame)
         strokes, drivable = self.model.strokes(masks), masks.drivable
         if self._smoother is not None and frame.path is None:
             strokes, drivable = self._smoother(frame.time, strokes, drivable)
         result.lanes = to_lanes(masks, strokes, drivable, min_score=self.model.min_score)
-        self._last = frame.time, result.lanes
 
     def close(self) -> None:
         self.engine.close()

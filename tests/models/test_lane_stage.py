@@ -10,6 +10,7 @@ import pytest
 
 from perception.errors import ConfigError
 from perception.models.lane_stage import LaneStage
+from perception.pipeline import Pipeline
 from perception.registry import construct, stage_class
 from perception.sinks.jsonl import record
 from perception.types import Frame, FrameResult
@@ -19,10 +20,14 @@ SIZE = (640, 360)
 
 
 def see(stage: LaneStage, image: Any, time: float, path: str | None = None) -> FrameResult:
-    pts = round(time * 1000)
-    result = FrameResult(Frame(image, index=pts, pts=pts, time_base=Fraction(1, 1000), path=path))
+    result = FrameResult(frame(image, time, path))
     stage(result)
     return result
+
+
+def frame(image: Any, time: float, path: str | None = None) -> Frame:
+    pts = round(time * 1000)
+    return Frame(image, index=pts, pts=pts, time_base=Fraction(1, 1000), path=path)
 
 
 def road(shift: float = 0.0) -> Any:
@@ -42,15 +47,15 @@ def test_the_record_has_the_lines_with_sides_and_the_area() -> None:
 
 def test_it_looks_only_every_so_often_and_shows_the_last_between() -> None:
     engine = ColourEngine()
-    stage = LaneStage(engine, every_s=0.1)
-    results = [see(stage, road(), index * 0.04) for index in range(10)]
+    pipeline = Pipeline([LaneStage(engine)], every_s={"lanes": 0.1})
+    results = [pipeline(frame(road(), index * 0.04)) for index in range(10)]
     assert engine.runs == 4  # at 0, 0.12, 0.24 and 0.36 seconds
     assert all(result.lanes is not None and len(result.lanes.lines) == 2 for result in results)
 
 
 def test_every_picture_is_looked_at_by_itself() -> None:
     engine = ColourEngine()
-    stage = LaneStage(engine, every_s=10.0)
+    stage = LaneStage(engine)
     see(stage, road(), 0.0, path="a.png")
     shown = see(stage, draw([], road=None), 0.0, path="b.png")
     assert engine.runs == 2
@@ -59,7 +64,7 @@ def test_every_picture_is_looked_at_by_itself() -> None:
 
 def test_time_that_goes_back_starts_afresh() -> None:
     engine = ColourEngine()
-    stage = LaneStage(engine, every_s=1.0)
+    stage = LaneStage(engine)
     see(stage, road(), 5.0)
     result = see(stage, draw([], road=None), 0.0)
     assert engine.runs == 2
@@ -79,10 +84,10 @@ def test_a_lane_change_is_not_lagged_behind() -> None:
 
 def test_the_registry_builds_it_and_names_what_is_wrong() -> None:
     cls = stage_class("lanes", where="here")
-    stage = construct(cls, {"engine": ColourEngine(), "every_s": 0.1}, where="here")
+    stage = construct(cls, {"engine": ColourEngine(), "settle_s": 0.1}, where="here")
     assert stage.writes == ("lanes",)
-    with pytest.raises(ConfigError, match="every_s must be 0 to 60 seconds, but is -1"):
-        construct(cls, {"engine": ColourEngine(), "every_s": -1}, where="here")
+    with pytest.raises(ConfigError, match="settle_s must be 0 to 60 seconds, but is -1"):
+        construct(cls, {"engine": ColourEngine(), "settle_s": -1}, where="here")
     with pytest.raises(ConfigError, match="min_score must be between 0 and 1"):
         LaneStage(ColourEngine(), min_score=1.0)
     with pytest.raises(ConfigError, match="did you mean 'twinlitenet'"):
