@@ -15,9 +15,10 @@ from perception.sources import SourceInfo
 from perception.types import U8, Planes
 
 # libx264's fastest preset with what costs little and saves much put back: arithmetic coding, the deblocking
-# filter, 8x8 transforms, a sub-pixel search and bits for flat ground, where blocks would show. On drawn road video it takes half of the processor time of
-# "veryfast" for about the same quality at a given size (docs/performance.md). Nothing looks ahead and nothing is
-# reordered: a picture that goes in comes out, and no time stamp needs a shift.
+# filter, 8x8 transforms, a sub-pixel search, and bits for flat ground, where blocks would show. On drawn road
+# video it takes half of the processor time of "veryfast" for about the same quality at a given size
+# (docs/performance.md). Nothing looks ahead and nothing is reordered: a picture that goes in comes out, and no
+# time stamp needs a shift.
 SETTINGS = {
     "preset": "ultrafast",
     "x264-params": "cabac=1:no-deblock=0:8x8dct=1:me=hex:subme=1:aq-mode=1:aq-strength=0.7",
