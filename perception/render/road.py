@@ -15,6 +15,7 @@ F32 = npt.NDArray[np.float32]
 
 _AREA_COVERAGE = 34  # of 255
 _LINE_COVERAGE = 200
+_BAND = 32  # rows painted at once; even, as chroma has half of them
 
 
 def smooth(points: F32, rounds: int = 2) -> F32:
@@ -80,4 +81,11 @@ def _paint(canvas: Canvas, outlines: list[F32], bgr: tuple[int, int, int], cover
         np.rint((np.clip(o, -bound, bound) - low - 0.5) * 8).astype(np.int32) for o in outlines
     ]
     cv2.fillPoly(mask, corners, (coverage,), cv2.LINE_AA, 3)
-    canvas.shade(mask, int(low[0]), int(low[1]), bgr)
+    # Band by band, each as wide as it must be: a line from the bonnet to the horizon fills little of its box.
+    for top in range(0, height, _BAND):
+        band = mask[top : top + _BAND]
+        x, y, wide, high = cv2.boundingRect(band)
+        if wide:
+            left, start = x & ~1, y & ~1
+            part = np.ascontiguousarray(band[start : y + high, left : x + wide])
+            canvas.shade(part, int(low[0]) + left, int(low[1]) + top + start, bgr)
