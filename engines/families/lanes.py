@@ -40,7 +40,7 @@ HEADS = ("head.",)
 SIZE = (640, 352)
 PARITY_SIZES = ((1, 640, 352), (1, 512, 288), (2, 320, 480))
 LINES, OVERLAP = 4.0, 0.5  # weights of lane paint, and of its overlap, beside the drivable area
-PICTURES = 64  # that the start is fitted on
+PICTURES = 50  # that the start is fitted on
 TOLERANCE = 8.0 / 640  # of the picture's width
 DATA = [
     {
@@ -150,7 +150,7 @@ def start(net: LanesNet, path: str, recipe: Recipe, loader: LaneLoader) -> None:
     pictures = pictures.astype(np.float32) / 255
     if exported_card(path) is None:
         twin = TwinLite(path, more=[tap for tap, _ in TAPS.values()])
-        kept = load_twinlite(net, twin, pictures[: PICTURES // 3])
+        kept = load_twinlite(net, twin, pictures[: PICTURES // 2])
         for layer, (before, after) in refit(net, twin, pictures, kept).items():
             log.info("%s: %.3f of the teacher's variance, %.3f fitted", layer, before, after)
     else:

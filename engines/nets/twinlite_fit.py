@@ -19,7 +19,7 @@ from engines.nets.lanes import ConvUnit, LanesNet, Rise, Spread, settle
 from engines.nets.twinlite import F64, Ints, Kept, TwinLite, thin
 
 RIDGE = 3e-4  # how firmly a layer holds on to the weights it has
-PLACES = 1000  # of each picture and level
+PLACES = 1500  # of each picture and level
 F32 = npt.NDArray[np.float32]
 
 LEVELS = ("level3_0", "level3.0", "level3.1", "level3.2")
