@@ -171,13 +171,9 @@ class OpenVINOEngine:
     def _metadata(self) -> dict[str, str]:
         """The ONNX file's metadata, which OpenVINO keeps as runtime information."""
         found: dict[str, str] = {}
-        try:
-            info = self._model.get_rt_info()["framework"]
-            for key in EngineCard.metadata_keys():
-                if key in info:
-                    found[key] = info[key].astype(str)
-        except (KeyError, RuntimeError):
-            return {}
+        for key in EngineCard.metadata_keys():
+            if self._model.has_rt_info(["framework", key]):
+                found[key] = self._model.get_rt_info(["framework", key]).astype(str)
         return found
 
 

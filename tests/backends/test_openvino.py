@@ -121,3 +121,13 @@ def test_nothing_is_told_to_openvinos_maker(bright_engine):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['MainThread'] []"
+
+
+def test_a_public_file_without_a_card_has_none(bright_engine, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(str(bright_engine))
+    del model.metadata_props[:]
+    onnx.save(model, str(tmp_path / "plain.onnx"))
+    engine = OpenVINOEngine(tmp_path / "plain.onnx")
+    assert engine.card is None
+    assert engine.infer({"images": pictures()})["predictions"].shape == (1, 15, 7)
