@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from engines import checkpoint
 from engines.families import find_family
 from engines.initial import exported_card, load_exported
@@ -28,10 +30,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         "second", help="a checkpoint, an engine, or the public file it started from"
     )
     parser.add_argument("--share", type=float, default=0.5, help="of the first, 0 to 1")
+    parser.add_argument(
+        "--objectness",
+        type=float,
+        default=0.0,
+        metavar="LOGITS",
+        help="added to a road detector's objectness: moves all its scores, so that a limit chosen for the "
+        "engine before finds as many again",
+    )
     parser.add_argument("-o", "--output", required=True)
     arguments = parser.parse_args(argv)
     try:
         content = average(arguments.first, arguments.second, share=arguments.share)
+        shift_objectness(content["mean"], arguments.objectness)
         checkpoint.save(arguments.output, content)
     except PerceptionError as error:
         print(f"engines.average: {error}", file=sys.stderr)
@@ -68,6 +79,21 @@ def average(first: str, second: str, *, share: float) -> dict[str, Any]:
                 mixed[known] = mean[name][known]
                 mean[name] = mixed
     return {**_kept(content), "mean": mean}
+
+
+def shift_objectness(state: dict[str, Tensor], logits: float) -> None:
+    """Add `logits` to the objectness of every level of a road detector's weights, in place.
+
+    Raises:
+        ConfigError: the network has no objectness.
+    """
+    if not logits:
+        return
+    names = [name for name in state if name.endswith(".objectness.bias")]
+    if not names:
+        raise ConfigError("--objectness is for road detectors; this network has no objectness")
+    for name in names:
+        state[name] = state[name] + logits
 
 
 def _kept(content: dict[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     person = next(group for group in ROAD_GROUPS if group.name == "person")
     print("| clip | pixels | precision | recall | person recall |\n| --- | --- | --- | --- | --- |")
     try:
-        engine = open_engine(arguments.engine, threads=2)
+        engine = open_engine(arguments.engine, backend="onnxruntime", threads=2)
         assert engine.card is not None
         for pixels in arguments.pixels:
             detector = AnchorFree(engine, engine.card, min_score=arguments.min_score, pixels=pixels)

@@ -153,7 +153,7 @@ def teacher_views(path: str | Path, pixels: Sequence[int], *, threads: int = 1) 
         file = Path(folder) / "teacher.onnx"
         # The public file has a fixed input; ours takes any.
         write_onnx(net.eval(), file, road_card(COCO_CLASSES))
-        engine = open_engine(file, threads=threads)
+        engine = open_engine(file, backend="onnxruntime", threads=threads)
     columns = np.array([COCO_ROWS[name] for name in TAUGHT])
     kinds = np.array([ROAD_CLASSES.index(name) for name in TAUGHT])
     return [View(engine, abs(size), size < 0, columns, kinds) for size in pixels]
@@ -161,7 +161,7 @@ def teacher_views(path: str | Path, pixels: Sequence[int], *, threads: int = 1) 
 
 def student_views(path: str | Path, pixels: Sequence[int], *, threads: int = 1) -> list[View]:
     """An engine of ours at these input sizes (negative: mirrored)."""
-    engine = open_engine(path, threads=threads)
+    engine = open_engine(path, backend="onnxruntime", threads=threads)
     if engine.card is None or engine.card.family != "anchor_free":
         raise InputError(f"{path}: is no road engine of ours")
     kinds = np.array([ROAD_CLASSES.index(name) for name in engine.card.classes])

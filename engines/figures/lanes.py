@@ -73,10 +73,10 @@ def report(
     Raises:
         InputError: a file is missing.
     """
-    ours = open_engine(engine, threads=threads)
+    ours = open_engine(engine, backend="onnxruntime", threads=threads)
     if ours.card is None:
         raise InputError(f"{engine}: carries no card; export it with python -m engines.export")
-    teacher = open_engine(reference, threads=threads)
+    teacher = open_engine(reference, backend="onnxruntime", threads=threads)
     theirs = LaneFinder(teacher, twinlitenet_card(teacher))
     finders = {}
     for pixels in (None, FAST):

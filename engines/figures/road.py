@@ -70,7 +70,7 @@ def candidates(
 ) -> list[Candidate]:
     """The road engine at each setting, then the reference alone and with two crops."""
     found = []
-    road = open_engine(path, threads=threads)
+    road = open_engine(path, backend="onnxruntime", threads=threads)
     if road.card is None:
         raise InputError(f"{path}: carries no card; export it with python -m engines.export")
     for pixels in settings:
@@ -78,7 +78,7 @@ def candidates(
         size = detector.input_size((1280, 720))
         found.append(Candidate(f"road {size[0]}x{size[1]}", road, detector, size))
     if reference is not None:
-        nano = open_engine(reference, threads=threads)
+        nano = open_engine(reference, backend="onnxruntime", threads=threads)
         whole = AnchorFree(nano, yolox_card(nano), min_score=MIN_SCORE)
         found.append(Candidate("yolox_nano 416x416", nano, renamed(whole), (416, 416)))
         crops = Crops(renamed(whole))

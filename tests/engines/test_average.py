@@ -12,8 +12,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")
 
 from engines import checkpoint  # noqa: E402
-from engines.average import average, main  # noqa: E402
+from engines.average import average, main, shift_objectness  # noqa: E402
 from engines.nets.road import RoadNet  # noqa: E402
+from perception.errors import ConfigError  # noqa: E402
 from perception.types import ROAD_CLASSES  # noqa: E402
 
 
@@ -68,3 +69,18 @@ def test_mistakes_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     ):
         assert main(arguments) == 2
         assert message in capsys.readouterr().err
+
+
+def test_objectness_is_moved_in_every_level_and_nothing_else(tmp_path: Path) -> None:
+    one = write(tmp_path / "1.pt", 1, folded=True)
+    out = str(tmp_path / "o.pt")
+    assert main([one, one, "--objectness", "-0.25", "-o", out]) == 0
+    before, after = average(one, one, share=0.5)["mean"], checkpoint.load(out)["mean"]
+    moved = [name for name in before if not torch.equal(before[name], after[name])]
+    assert moved == [f"heads.{level}.objectness.bias" for level in range(3)]
+    torch.testing.assert_close(after[moved[0]], before[moved[0]] - 0.25)
+
+
+def test_a_network_without_objectness_cannot_be_moved() -> None:
+    with pytest.raises(ConfigError, match="no objectness"):
+        shift_objectness({"weight": torch.zeros(1)}, 0.5)
