@@ -36,9 +36,9 @@ CLIPS = (
 )
 EVERY_S = 0.4
 ROAD_EVERY = 3
-FAST, FINE = 245_760, 480_000  # pixels of the network's input
+FAST, FINE = 245_760, 409_600  # pixels of the network's input
 TRUTH_PIXELS, TRUTH_SCORE = 409_600, 0.6  # 640x640
-LIMITS = {"face_free": 0.5, "face_anchor": 0.88, "yunet": 0.6, "ultralight": 0.7}
+LIMITS = {"face_free": 0.45, "face_anchor": 0.88, "yunet": 0.6, "ultralight": 0.7}
 
 
 @dataclass(frozen=True)
