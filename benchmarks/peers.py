@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 from perception.backends.choice import cpu_features
@@ -228,8 +229,8 @@ def quality(entrant: Entrant, clip: Path, folder: Path) -> float:
                 found = plane(frame)
                 scale = 255 / 219
             else:
-                bgr = frame.to_ndarray(format="bgr24").astype(np.float32)
-                found, scale = np.rint(bgr @ np.array([0.114, 0.587, 0.299], np.float32)), 1.0
+                bgr = frame.to_ndarray(format="bgr24")
+                found, scale = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), 1.0
             height, width = wanted.shape
             difference = found[:height, :width].astype(np.float32) - wanted
             errors.append(float(np.mean(np.square(difference))) * scale**2)
