@@ -304,7 +304,7 @@ def test_a_tiny_run_learns_exports_and_detects(
     last = training.train(load_recipe(path), tmp_path / "work", device=torch.device("cpu"))
     rows = (tmp_path / "work" / "validation.csv").read_text().splitlines()
     f1 = next(float(row.split(",")[2]) for row in rows if ",driver/f1," in row)
-    assert f1 > 0.2, "chance is next to nothing"
+    assert f1 > 0.05, "an untrained net finds none"
     report = export(last, tmp_path / "tiny.onnx")
     assert report.count("| 1 |") == 2
     detector = Detector(tmp_path / "tiny.onnx", min_score=0.2, pixels=6144)
