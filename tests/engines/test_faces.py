@@ -299,12 +299,12 @@ def test_a_tiny_run_learns_exports_and_detects(
 ) -> None:
     folder, labels = drivers
     path = tmp_path / "tiny.toml"
-    text = RECIPE.format(family=family, data=folder.as_posix(), labels=labels.as_posix(), steps=120)
+    text = RECIPE.format(family=family, data=folder.as_posix(), labels=labels.as_posix(), steps=220)
     path.write_text(text)
     last = training.train(load_recipe(path), tmp_path / "work", device=torch.device("cpu"))
     rows = (tmp_path / "work" / "validation.csv").read_text().splitlines()
     f1 = next(float(row.split(",")[2]) for row in rows if ",driver/f1," in row)
-    assert f1 > 0.05, "an untrained net finds none"
+    assert f1 > 0.5, "an untrained net finds none"
     report = export(last, tmp_path / "tiny.onnx")
     assert report.count("| 1 |") == 2
     detector = Detector(tmp_path / "tiny.onnx", min_score=0.2, pixels=6144)
