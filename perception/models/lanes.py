@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from perception.backends import Engine, FrameEngine
+from perception.backends import Engine
 from perception.card import EngineCard, InputSpec
 from perception.errors import EngineError
 from perception.models.lane_lines import Stroke, find_strokes
-from perception.preprocess import Mapping, Preprocessor, fitting_size
+from perception.models.pictures import PictureEngine
+from perception.preprocess import Mapping
 from perception.types import F32, Frame, Lane, Lanes
 
 MIN_AREA = 0.004  # of the picture: smaller patches of drivable area are noise
@@ -96,50 +97,29 @@ class LaneFinder:
                 f"but has {[tuple(spec.shape) for spec in engine.outputs]}"
             )
         self.engine = engine
-        self._frame_engine = engine if isinstance(engine, FrameEngine) else None
         self.card = card
         self.min_score = min_score
         self._stride = int(card.decoder["stride"])
-        spec = engine.inputs[0]
-        self._fixed = None if min(spec.shape[2:]) < 0 else (spec.shape[3], spec.shape[2])
-        self._pixels = pixels or card.input.size[0] * card.input.size[1]
-        self._preprocessors: dict[tuple[int, int], Preprocessor] = {}
-
-    def input_size(self, source: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) of the network's input for a source of (width, height)."""
-        if self._fixed is not None:
-            return self._fixed
-        return fitting_size(source, pixels=self._pixels, multiple=self.card.input.multiple)
+        self._pictures = PictureEngine(engine, card, pixels=pixels)
+        self.input_size = self._pictures.input_size
+        self.preprocessor = self._pictures.preprocessor
 
     def masks(self, frame: Frame) -> LaneMasks:
         """Run the network on a frame."""
         size = frame.size
-        prepare = self.preprocessor(size)
-        if self._fixed is not None and self._frame_engine is not None:
-            outputs, (mapping,) = self._frame_engine.infer_frames([frame], self.card.input)
-        else:
-            tensor, mapping = prepare(frame)
-            outputs = self.engine.infer({self.engine.inputs[0].name: tensor})
+        outputs, _, mapping = self._pictures(frame)
         raw = [outputs[spec.name][0] for spec in self.engine.outputs]
         if self.card.family == "lanes":
             logits = np.asarray(raw[0], np.float32)
         else:
             logits = np.stack([both[1] - both[0] for both in raw]).astype(np.float32)
-        _, (x, y, width, height) = prepare.place(size)
+        _, (x, y, width, height) = self.preprocessor(size).place(size)
         stride = self._stride
         left, top = -(-x // stride), -(-y // stride)
         right, bottom = (x + width) // stride, (y + height) // stride
         logits = logits[:, top : max(top + 1, bottom), left : max(left + 1, right)]
         probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
         return LaneMasks(probability[0], probability[1], (left, top), stride, mapping, size)
-
-    def preprocessor(self, source: tuple[int, int]) -> Preprocessor:
-        """The preprocessor for sources of this (width, height)."""
-        found = self._preprocessors.get(source)
-        if found is None:
-            found = Preprocessor(self.card.input, size=self.input_size(source))
-            self._preprocessors[source] = found
-        return found
 
     def strokes(self, masks: LaneMasks) -> list[Stroke]:
         """The lines in the masks, in cells."""

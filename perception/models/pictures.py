@@ -1,4 +1,4 @@
-"""Frames through an engine: input size, preparation, and the mapping back, for every family of detectors."""
+"""Frames through an engine: input size, preparation, and the mapping back, for every family of detectors and lane networks."""
 
 from __future__ import annotations
 

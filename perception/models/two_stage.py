@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perception.backends import Engine, FrameEngine
+from perception.backends import Engine
 from perception.card import EngineCard
 from perception.errors import EngineError
 from perception.geometry import clip, nms
 from perception.models.anchor_free import suppression_groups
-from perception.preprocess import Mapping, Preprocessor, fitting_size
+from perception.models.pictures import PictureEngine
+from perception.preprocess import Mapping
 from perception.types import Detections, Frame
 
 
@@ -49,7 +50,6 @@ class TwoStage:
         classes: Sequence[str] | None = None,
     ) -> None:
         self.engine = engine
-        self._frame_engine = engine if isinstance(engine, FrameEngine) else None
         self.card = card
         self.min_score = min_score
         self.classes = card.classes
@@ -67,33 +67,15 @@ class TwoStage:
                 f"{engine.path}: output must have {expected} columns for {len(card.classes)} classes, "
                 f"but has {columns}"
             )
-        shape = engine.inputs[0].shape
-        self._fixed = None if min(shape[2:]) < 0 else (shape[3], shape[2])
-        self._pixels = pixels or card.input.size[0] * card.input.size[1]
-        self._preprocessors: dict[tuple[int, int], Preprocessor] = {}
-
-    def input_size(self, source: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) of the network's input for a source of (width, height)."""
-        if self._fixed is not None:
-            return self._fixed
-        return fitting_size(source, pixels=self._pixels, multiple=self.card.input.multiple)
+        self._output = engine.outputs[0].name
+        self._pictures = PictureEngine(engine, card, pixels=pixels)
+        self.input_size = self._pictures.input_size
+        self.preprocessor = self._pictures.preprocessor
 
     def __call__(self, frame: Frame) -> Detections:
         """Detect on one frame."""
-        if self._fixed is not None and self._frame_engine is not None:
-            outputs, (mapping,) = self._frame_engine.infer_frames([frame], self.card.input)
-        else:
-            tensor, mapping = self.preprocessor(frame.size)(frame)
-            outputs = self.engine.infer({self.engine.inputs[0].name: tensor})
-        return self.decode(outputs[self.engine.outputs[0].name][0], mapping, frame.size)
-
-    def preprocessor(self, source: tuple[int, int]) -> Preprocessor:
-        """The preprocessor for sources of this (width, height)."""
-        found = self._preprocessors.get(source)
-        if found is None:
-            found = Preprocessor(self.card.input, size=self.input_size(source))
-            self._preprocessors[source] = found
-        return found
+        outputs, _, mapping = self._pictures(frame)
+        return self.decode(outputs[self._output][0], mapping, frame.size)
 
     def decode(
         self, raw: npt.NDArray[Any], mapping: Mapping, source: tuple[int, int]
