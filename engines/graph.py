@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,56 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from engines.recipe import Recipe
 from engines.rewrite import focus_as_convolution
 from perception.card import EngineCard
 from perception.errors import EngineError
 
 OPSET = 17
 RELATIVE = 1e-3  # largest difference from torch, of an output's scale
+# Of the input of a network that takes any size and any number of pictures.
+PICTURE_AXES = {0: "batch", 2: "height", 3: "width"}
+
+
+def trained_card(
+    card: EngineCard,
+    net: nn.Module,
+    recipe: Recipe,
+    *,
+    data: Sequence[dict[str, str]],
+    metric: dict[str, float],
+) -> EngineCard:
+    """A family's card with what is known after training; the cost is of one picture of the card's size."""
+    return replace(
+        card,
+        data=list(data),
+        metric=metric,
+        cost={
+            "parameters": float(sum(p.numel() for p in net.parameters())),
+            "gflops": round(gflops(net, *card.input.size), 3),
+        },
+        recipe_sha256=recipe.sha256,
+    )
+
+
+def write_any_size(
+    net: nn.Module, output: str | Path, card: EngineCard, *, name: str, axes: dict[int, str]
+) -> None:
+    """A network that takes any batch, height and width as an ONNX file with its card.
+
+    Args:
+        name: of the output.
+        axes: the output's dimensions that may vary, and their names.
+    """
+    width, height = card.input.size
+    write_graph(
+        net,
+        output,
+        card,
+        example=torch.zeros(1, 3, height, width),
+        name=name,
+        axes={"images": PICTURE_AXES, name: axes},
+    )
 
 
 def write_graph(

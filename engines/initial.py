@@ -32,6 +32,31 @@ def exported_card(path: str | Path) -> EngineCard | None:
     return EngineCard.from_metadata({p.key: p.value for p in model.metadata_props}, where=str(path))
 
 
+def start_from(
+    net: nn.Module,
+    path: str,
+    classes: Sequence[str],
+    *,
+    public: Callable[[], None],
+    pictures: Callable[[], Iterable[Tensor]] | None = None,
+) -> None:
+    """From a checkpoint, an engine of ours, or else a public file, which `public` loads.
+
+    Args:
+        pictures: as for `load_exported`.
+
+    Raises:
+        InputError: no such file, or not ONNX.
+        ConfigError: it is of other classes or of another network.
+    """
+    if not path.endswith(".onnx"):
+        load_checkpoint(net, path, classes)
+    elif exported_card(path) is not None:
+        load_exported(net, path, classes, pictures)
+    else:
+        public()
+
+
 def load_checkpoint(net: nn.Module, path: str | Path, classes: Sequence[str]) -> None:
     """The running mean of a checkpoint.
 

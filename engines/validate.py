@@ -69,3 +69,12 @@ def judge(
         for group, figure in evaluate(truths, found).items():
             figures[f"{name}/{group}"] = figure
     return figures
+
+
+def mean_ap50(found: dict[str, Figures]) -> tuple[float, dict[str, float]]:
+    """(mean AP50 over sets and groups, figures by name)."""
+    figures = {}
+    for name, figure in found.items():
+        for key in ("ap50", "ap", "recall"):
+            figures[f"{name}/{key}"] = float(getattr(figure, key))
+    return float(np.mean([figure.ap50 for figure in found.values()])), figures

@@ -21,8 +21,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from engines.data.draw import Pool, Turns
 from engines.data.face_pictures import FacePicture, Settings, make_picture
-from perception.errors import ConfigError, InputError, unknown
+from perception.errors import InputError, unknown
 from perception.types import F32, U8
 
 LANDMARKS = 5
@@ -185,49 +186,26 @@ class FaceLoader:
         cache_side: int = 960,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        have = sorted({sample.source for sample in samples if not sample.held})
-        for name in weights:
-            if name not in have:
-                raise ConfigError(f"data.weights: {unknown('data source', name, have)}")
-        self.samples = [s for s in samples if not s.held and weights.get(s.source, 0) > 0]
-        if not self.samples:
-            raise ConfigError("data.weights leaves no picture to train on; give a source a weight")
-        counts: dict[str, int] = {}
-        for sample in self.samples:
-            counts[sample.source] = counts.get(sample.source, 0) + 1
-        chance = np.array([weights[s.source] / counts[s.source] for s in self.samples])
-        self._cumulative = np.cumsum(chance / chance.sum())
-        self._slots = range(share[0], batch, share[1])
-        self._sizes, self._settings = list(sizes), settings
-        self._seed, self._cache_side = seed, cache_side
-        self._cache: dict[int, FacePicture] = {}
+        free = [sample for sample in samples if not sample.held]
+        self._pool = Pool(free, weights, cache_side=cache_side)
+        self._turns = Turns(seed, batch, sizes, share)
+        self._settings = settings
 
     def _draw(self, rng: np.random.Generator) -> FacePicture:
-        number = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.samples) - 1)
-        found = self._cache.get(number)
-        if found is None:
-            sample = self.samples[number]
-            image = sample.read()
-            factor = min(1.0, self._cache_side / max(image.shape[:2]))
-            if factor < 1:
-                image = np.asarray(
-                    cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA),
-                    np.uint8,
-                )
-            found = FacePicture(
-                image, sample.xyxy * factor, sample.landmarks * factor, sample.ignore * factor
-            )
-            self._cache[number] = found
-        return found
+        number = self._pool.number(rng)
+        sample = self._pool.samples[number]
+        image, factor = self._pool.picture(number)
+        return FacePicture(
+            image, sample.xyxy * factor, sample.landmarks * factor, sample.ignore * factor
+        )
 
     def batch(self, number: int) -> FaceBatch:
         """This process's share of batch `number`."""
-        size_rng = np.random.default_rng((self._seed, number))
-        size = self._sizes[int(size_rng.integers(len(self._sizes)))]
-        made = []
-        for slot in self._slots:
-            rng = np.random.default_rng((self._seed, number, slot + 1))
-            made.append(make_picture(self._draw, rng, size, self._settings))
+        size = self._turns.size(number)
+        made = [
+            make_picture(self._draw, rng, size, self._settings)
+            for rng in self._turns.pictures(number)
+        ]
         pictures = torch.from_numpy(np.stack([one.image for one in made])).permute(0, 3, 1, 2)
         faces = Faces(
             xyxy=_padded([one.xyxy for one in made]),

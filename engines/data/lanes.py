@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from engines.data.augment import PAD, Settings, spoil
+from engines.data.draw import Chances, Turns, check_sources
 from engines.nets.lanes import STRIDE
-from perception.errors import ConfigError, InputError, unknown
+from perception.errors import InputError
 from perception.types import U8
 
 
@@ -67,19 +68,14 @@ class LaneData:
         if not path.is_file():
             raise InputError(f"{path}: no such file; make it with: python -m engines.label_lanes")
         self.index: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        have = sorted(set(self.index.values()))
-        for name in weights:
-            if name not in have:
-                raise ConfigError(f"data.weights: {unknown('data source', name, have)}")
+        check_sources(weights, sorted(set(self.index.values())))
         self.names = sorted(n for n, source in self.index.items() if weights.get(source, 0) > 0)
-        sources = [self.index[name] for name in self.names]
-        chance = np.array([weights[source] / sources.count(source) for source in sources])
-        self._cumulative = np.cumsum(chance / chance.sum()) if len(chance) else chance
+        self._chances = Chances([self.index[name] for name in self.names], weights)
         self._cache: dict[int, tuple[U8, U8]] = {}
 
     def draw(self, rng: np.random.Generator) -> tuple[U8, U8]:
         """A picture (H, W, 3) BGR and its masks (h, w, 2)."""
-        number = self._number(rng)
+        number = self._chances.number(rng)
         if number not in self._cache:
             self._cache[number] = self.read(self.names[number])
         return self._cache[number]
@@ -88,15 +84,10 @@ class LaneData:
         """Different pictures, drawn as `draw` does; fewer where there are not so many."""
         numbers: list[int] = []
         for _ in range(20 * count):
-            number = self._number(rng)
+            number = self._chances.number(rng)
             if number not in numbers and len(numbers) < count:
                 numbers.append(number)
         return [self.read(self.names[number])[0] for number in numbers]
-
-    def _number(self, rng: np.random.Generator) -> int:
-        if not self.names:
-            raise ConfigError("data.weights leaves no picture to train on; give a source a weight")
-        return min(int(np.searchsorted(self._cumulative, rng.random())), len(self.names) - 1)
 
     def read(self, name: str) -> tuple[U8, U8]:
         """As `draw`, by name."""
@@ -181,16 +172,13 @@ class LaneLoader:
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self.data, self.moves, self.settings = data, moves, settings
-        self._slots = range(share[0], batch, share[1])
-        self._sizes, self._seed = list(sizes), seed
+        self._turns = Turns(seed, batch, sizes, share)
 
     def batch(self, number: int) -> LaneBatch:
         """This process's share of batch `number`."""
-        rng = np.random.default_rng((self._seed, number))
-        size = self._sizes[int(rng.integers(len(self._sizes)))]
+        size = self._turns.size(number)
         pictures, masks = [], []
-        for slot in self._slots:
-            rng = np.random.default_rng((self._seed, number, slot + 1))
+        for rng in self._turns.pictures(number):
             image, mask = self.data.draw(rng)
             image, mask = move(image, mask, size, rng, self.moves)
             pictures.append(spoil(image, rng, self.settings)[..., ::-1])

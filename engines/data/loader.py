@@ -1,19 +1,18 @@
-"""The road detector's batches, a function of (seed, number): the same after a resume, whatever ran before."""
+"""The road detector's batches: see `engines.data.draw`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from engines.data.augment import U8, Settings, make_picture
 from engines.data.coco import Sample
+from engines.data.draw import Pool, Turns
 from engines.data.paste import Patches
 from engines.nets.loss import Target
-from perception.errors import ConfigError, unknown
 
 # Pictures (B, 3, H, W) uint8, their targets, (width, height).
 Batch = tuple[Tensor, list[Target], tuple[int, int]]
@@ -46,52 +45,27 @@ class Loader:
         cache_side: int = 960,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        have = sorted({sample.source for sample in samples})
-        for name in weights:
-            if name not in have:
-                raise ConfigError(f"data.weights: {unknown('data source', name, have)}")
-        self.samples = [s for s in samples if weights.get(s.source, 0) > 0]
-        if not self.samples:
-            raise ConfigError("data.weights leaves no picture to train on; give a source a weight")
-        counts: dict[str, int] = {}
-        for sample in self.samples:
-            counts[sample.source] = counts.get(sample.source, 0) + 1
-        chance = np.array([weights[s.source] / counts[s.source] for s in self.samples])
-        self._cumulative = np.cumsum(chance / chance.sum())
+        self._pool = Pool(samples, weights, cache_side=cache_side)
+        self._turns = Turns(seed, batch, sizes, share)
+        self._settings = settings
         self._one_sided = tuple(c for c, name in enumerate(classes) if name in ONE_SIDED)
-        self._slots = range(share[0], batch, share[1])
-        self._sizes, self._settings = list(sizes), settings
-        self._seed, self._cache_side = seed, cache_side
-        self._cache: dict[int, U8] = {}
         self._patches: Patches | None = None
         if settings.paste:
-            self._patches = Patches(self.samples, classes, self._read, settings.stretched or {})
+            samples = self._pool.samples
+            self._patches = Patches(samples, classes, self._read, settings.stretched or {})
 
     def _draw(self, rng: np.random.Generator) -> tuple[Sample, U8]:
-        number = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.samples) - 1)
-        return self.samples[number], self._read(number)
+        number = self._pool.number(rng)
+        return self._pool.samples[number], self._read(number)
 
     def _read(self, number: int) -> U8:
-        image = self._cache.get(number)
-        if image is None:
-            image = self.samples[number].read()
-            longest = max(image.shape[:2])
-            if longest > self._cache_side:
-                factor = self._cache_side / longest
-                image = np.asarray(
-                    cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA),
-                    np.uint8,
-                )
-            self._cache[number] = image
-        return image
+        return self._pool.picture(number)[0]
 
     def batch(self, number: int) -> Batch:
         """This process's share of batch `number`."""
-        size_rng = np.random.default_rng((self._seed, number))
-        size = self._sizes[int(size_rng.integers(len(self._sizes)))]
+        size = self._turns.size(number)
         images, targets = [], []
-        for slot in self._slots:
-            rng = np.random.default_rng((self._seed, number, slot + 1))
+        for rng in self._turns.pictures(number):
             image, target = make_picture(
                 self._draw,
                 rng,

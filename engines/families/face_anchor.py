@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from engines.data.faces import FaceBatch, FaceLoader
 from engines.engine import TorchEngine
 from engines.face_figures import judge_faces
 from engines.families.face_free import MIN_SCORE, PARITY_SIZES, TRAINING, loader, sets_of, sheet
-from engines.graph import gflops, parity, write_graph
-from engines.initial import exported_card, load_checkpoint, load_exported
+from engines.graph import parity, trained_card, write_any_size
+from engines.initial import start_from
 from engines.nets.face_anchor import (
     MEAN,
     SIZES,
@@ -100,12 +99,7 @@ def _anchors(size: tuple[int, int], device: torch.device) -> Tensor:
 
 def start(net: FaceAnchorNet, path: str, recipe: Recipe, loader: FaceLoader | None) -> None:
     """From a checkpoint, an engine of ours, or the public Ultra-Light RFB file."""
-    if not path.endswith(".onnx"):
-        load_checkpoint(net, path, recipe.classes)
-    elif exported_card(path) is not None:
-        load_exported(net, path, recipe.classes)
-    else:
-        load_ultralight(net, path)
+    start_from(net, path, recipe.classes, public=lambda: load_ultralight(net, path))
 
 
 def judge(recipe: Recipe, net: torch.nn.Module) -> tuple[float, dict[str, float]]:
@@ -118,25 +112,6 @@ def judge(recipe: Recipe, net: torch.nn.Module) -> tuple[float, dict[str, float]
 
 def write(net: FaceAnchorNet, output: Path, recipe: Recipe, metric: dict[str, float]) -> str:
     """One file with a dynamic batch, height and width (multiples of 32)."""
-    ours = replace(
-        card(),
-        data=DATA,
-        metric=metric,
-        cost={
-            "parameters": float(sum(p.numel() for p in net.parameters())),
-            "gflops": round(gflops(net, 640, 384), 3),
-        },
-        recipe_sha256=recipe.sha256,
-    )
-    write_graph(
-        net,
-        output,
-        ours,
-        example=torch.zeros(1, 3, 384, 640),
-        name="predictions",
-        axes={
-            "images": {0: "batch", 2: "height", 3: "width"},
-            "predictions": {0: "batch", 1: "anchors"},
-        },
-    )
+    ours = trained_card(card(), net, recipe, data=DATA, metric=metric)
+    write_any_size(net, output, ours, name="predictions", axes={0: "batch", 1: "anchors"})
     return parity(net, output, PARITY_SIZES)

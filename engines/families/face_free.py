@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from engines.data.face_pictures import Settings
 from engines.data.faces import FaceBatch, FaceLoader, load_labels
 from engines.engine import TorchEngine
 from engines.face_figures import judge_faces, judged_faces
-from engines.graph import gflops, parity, write_graph
-from engines.initial import exported_card, load_checkpoint, load_exported
+from engines.graph import parity, trained_card, write_any_size
+from engines.initial import start_from
 from engines.nets.face_free import LANDMARKS, STRIDES, FaceFreeNet, load_yunet
 from engines.nets.face_loss import free_loss
 from engines.pictures import draw_faces
@@ -105,12 +104,7 @@ def losses(
 
 def start(net: FaceFreeNet, path: str, recipe: Recipe, loader: FaceLoader | None) -> None:
     """From a checkpoint, an engine of ours, or the public YuNet file."""
-    if not path.endswith(".onnx"):
-        load_checkpoint(net, path, recipe.classes)
-    elif exported_card(path) is not None:
-        load_exported(net, path, recipe.classes)
-    else:
-        load_yunet(net, path)
+    start_from(net, path, recipe.classes, public=lambda: load_yunet(net, path))
 
 
 def judge(recipe: Recipe, net: torch.nn.Module) -> tuple[float, dict[str, float]]:
@@ -135,25 +129,6 @@ def sheet(batch: Any) -> npt.NDArray[np.uint8]:
 
 def write(net: FaceFreeNet, output: Path, recipe: Recipe, metric: dict[str, float]) -> str:
     """One file with a dynamic batch, height and width (multiples of 32)."""
-    ours = replace(
-        card(),
-        data=DATA,
-        metric=metric,
-        cost={
-            "parameters": float(sum(p.numel() for p in net.parameters())),
-            "gflops": round(gflops(net, 640, 384), 3),
-        },
-        recipe_sha256=recipe.sha256,
-    )
-    write_graph(
-        net,
-        output,
-        ours,
-        example=torch.zeros(1, 3, 384, 640),
-        name="predictions",
-        axes={
-            "images": {0: "batch", 2: "height", 3: "width"},
-            "predictions": {0: "batch", 1: "cells"},
-        },
-    )
+    ours = trained_card(card(), net, recipe, data=DATA, metric=metric)
+    write_any_size(net, output, ours, name="predictions", axes={0: "batch", 1: "cells"})
     return parity(net, output, PARITY_SIZES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from torch.nn import functional
 from engines.data.augment import Settings
 from engines.data.lanes import LaneBatch, LaneData, LaneLoader, Moves
 from engines.engine import TorchEngine
-from engines.graph import gflops, parity, write_graph
+from engines.graph import parity, trained_card, write_any_size
 from engines.initial import exported_card, load_checkpoint
 from engines.nets.lanes import OUTPUTS, STRIDE, LanesNet
 from engines.nets.twinlite import TwinLite, load_lanes, load_twinlite
@@ -219,24 +219,7 @@ def sheet(batch: Any) -> npt.NDArray[np.uint8]:
 
 def write(net: LanesNet, output: Path, recipe: Recipe, metric: dict[str, float]) -> str:
     """One file with a dynamic batch, height and width (multiples of 32)."""
-    card = replace(
-        lanes_card(),
-        data=DATA,
-        metric=metric,
-        cost={
-            "parameters": float(sum(p.numel() for p in net.parameters())),
-            "gflops": round(gflops(net, *SIZE), 3),
-        },
-        recipe_sha256=recipe.sha256,
-    )
-    axes = {0: "batch", 2: "height", 3: "width"}
-    width, height = SIZE
-    write_graph(
-        net,
-        output,
-        card,
-        example=torch.zeros(1, 3, height, width),
-        name="masks",
-        axes={"images": axes, "masks": {0: "batch", 2: "mask_height", 3: "mask_width"}},
-    )
+    card = trained_card(lanes_card(), net, recipe, data=DATA, metric=metric)
+    axes = {0: "batch", 2: "mask_height", 3: "mask_width"}
+    write_any_size(net, output, card, name="masks", axes=axes)
     return parity(net, output, PARITY_SIZES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,14 @@ from engines.data.augment import Settings
 from engines.data.loader import Batch, Loader
 from engines.data.sets import judged_sets, training_samples
 from engines.engine import TorchEngine
-from engines.graph import gflops, parity, write_graph
-from engines.initial import exported_card, load_checkpoint, load_exported
+from engines.graph import parity, trained_card, write_any_size
+from engines.initial import start_from
 from engines.nets.loss import detection_loss
 from engines.nets.road import RoadNet
 from engines.nets.yolox import load_yolox, restore_normalisation
 from engines.pictures import draw_targets
 from engines.recipe import Recipe
-from engines.validate import MIN_SCORE, read, road_card
+from engines.validate import MIN_SCORE, mean_ap50, read, road_card
 from engines.validate import judge as judge_sets
 from perception.card import EngineCard
 from perception.evaluation.detection import Truth
@@ -87,19 +86,18 @@ def losses(
 
 def start(net: RoadNet, path: str, recipe: Recipe, loader: Loader) -> None:
     """From a checkpoint, an engine of ours, or the public YOLOX-nano file."""
-    if not path.endswith(".onnx"):
-        load_checkpoint(net, path, recipe.classes)
-        return
 
-    def pictures() -> Iterator[Tensor]:
-        return (loader.batch(number)[0].float() for number in range(STATISTICS))
+    def public() -> None:
+        load_yolox(net, path, recipe.classes)
+        # With real statistics the normalisations can go on learning.
+        restore_normalisation(net, first_pictures(loader))
 
-    if exported_card(path) is not None:
-        load_exported(net, path, recipe.classes, pictures)
-        return
-    load_yolox(net, path, recipe.classes)
-    # With real statistics the normalisations can go on learning.
-    restore_normalisation(net, pictures())
+    start_from(net, path, recipe.classes, public=public, pictures=lambda: first_pictures(loader))
+
+
+def first_pictures(loader: Loader) -> Iterator[Tensor]:
+    """(B, 3, H, W) float batches over which restored normalisations are measured."""
+    return (loader.batch(number)[0].float() for number in range(STATISTICS))
 
 
 def judge(recipe: Recipe, net: torch.nn.Module) -> tuple[float, dict[str, float]]:
@@ -108,12 +106,7 @@ def judge(recipe: Recipe, net: torch.nn.Module) -> tuple[float, dict[str, float]
     card = road_card(recipe.classes)
     engine = TorchEngine(net, card, {"predictions": (-1, -1, 5 + len(recipe.classes))})
     detector = AnchorFree(engine, card, min_score=MIN_SCORE, pixels=recipe.validate.pixels)
-    found = judge_sets(sets, detector, frames)
-    figures = {}
-    for name, figure in found.items():
-        for key in ("ap50", "ap", "recall"):
-            figures[f"{name}/{key}"] = float(getattr(figure, key))
-    return float(np.mean([figure.ap50 for figure in found.values()])), figures
+    return mean_ap50(judge_sets(sets, detector, frames))
 
 
 @lru_cache(maxsize=1)
@@ -140,31 +133,11 @@ def sources(recipe: Recipe) -> list[dict[str, str]]:
 
 def write(net: RoadNet, output: Path, recipe: Recipe, metric: dict[str, float]) -> str:
     """One file with a dynamic batch, height and width (multiples of 32)."""
-    card = replace(
-        road_card(recipe.classes),
-        data=sources(recipe),
-        metric=metric,
-        cost={
-            "parameters": float(sum(p.numel() for p in net.parameters())),
-            "gflops": round(gflops(net, 640, 384), 3),
-        },
-        recipe_sha256=recipe.sha256,
-    )
+    card = trained_card(road_card(recipe.classes), net, recipe, data=sources(recipe), metric=metric)
     write_onnx(net, output, card)
     return parity(net, output, PARITY_SIZES)
 
 
 def write_onnx(net: RoadNet, output: str | Path, card: EngineCard) -> None:
     """The network's graph with its card."""
-    width, height = card.input.size
-    write_graph(
-        net,
-        output,
-        card,
-        example=torch.zeros(1, 3, height, width),
-        name="predictions",
-        axes={
-            "images": {0: "batch", 2: "height", 3: "width"},
-            "predictions": {0: "batch", 1: "cells"},
-        },
-    )
+    write_any_size(net, output, card, name="predictions", axes={0: "batch", 1: "cells"})

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +16,13 @@ from engines import checkpoint
 from engines.data.loader import Batch, Loader
 from engines.engine import TorchEngine
 from engines.families import road
-from engines.graph import RELATIVE, gflops, write_graph
+from engines.graph import RELATIVE, trained_card, write_graph
 from engines.initial import exported_card, load_checkpoint, load_exported
 from engines.nets.loss import detection_loss
 from engines.nets.two_stage import PROPOSALS, TwoStageNet, indexed, logit
 from engines.nets.two_stage_loss import second_stage_loss, with_labels
 from engines.recipe import Recipe
-from engines.validate import MIN_SCORE, VEHICLES
+from engines.validate import MIN_SCORE, VEHICLES, mean_ap50
 from engines.validate import judge as judge_sets
 from perception.card import EngineCard, InputSpec
 from perception.errors import ConfigError, EngineError, unknown
@@ -93,10 +92,6 @@ def losses(
 
 def start(net: TwoStageNet, path: str, recipe: Recipe, loader: Loader) -> None:
     """From a checkpoint or an engine of this family, or of the road's, which becomes the first stage."""
-
-    def pictures() -> Iterator[Tensor]:
-        return (loader.batch(number)[0].float() for number in range(road.STATISTICS))
-
     if not path.endswith(".onnx"):
         content = checkpoint.load(path)
         if content["folded"] and not recipe.train.folded:
@@ -109,7 +104,9 @@ def start(net: TwoStageNet, path: str, recipe: Recipe, loader: Loader) -> None:
         return
     card = exported_card(path)
     whole = card is not None and card.family == "two_stage"
-    load_exported(net if whole else net.road, path, recipe.classes, pictures)
+    load_exported(
+        net if whole else net.road, path, recipe.classes, lambda: road.first_pictures(loader)
+    )
 
 
 def judge(recipe: Recipe, net: nn.Module) -> tuple[float, dict[str, float]]:
@@ -120,12 +117,7 @@ def judge(recipe: Recipe, net: nn.Module) -> tuple[float, dict[str, float]]:
     detector = TwoStage(
         TorchEngine(net, card, outputs), card, min_score=MIN_SCORE, pixels=recipe.validate.pixels
     )
-    found = judge_sets(sets, detector, frames)
-    figures = {}
-    for name, figure in found.items():
-        for key in ("ap50", "ap", "recall"):
-            figures[f"{name}/{key}"] = float(getattr(figure, key))
-    return float(np.mean([figure.ap50 for figure in found.values()])), figures
+    return mean_ap50(judge_sets(sets, detector, frames))
 
 
 def two_stage_card(classes: tuple[str, ...], size: tuple[int, int] = SIZE) -> EngineCard:
@@ -144,17 +136,9 @@ def two_stage_card(classes: tuple[str, ...], size: tuple[int, int] = SIZE) -> En
 def write(net: TwoStageNet, output: Path, recipe: Recipe, metric: dict[str, float]) -> str:
     """One file whose every shape is a constant."""
     net = copy.deepcopy(net).cpu().eval()
-    width, height = net.size = tuple(recipe.net.get("size", SIZE))
-    card = replace(
-        two_stage_card(recipe.classes, net.size),
-        data=road.sources(recipe),
-        metric=metric,
-        cost={
-            "parameters": float(sum(p.numel() for p in net.parameters())),
-            "gflops": round(gflops(net, width, height), 3),
-        },
-        recipe_sha256=recipe.sha256,
-    )
+    net.size = tuple(recipe.net.get("size", SIZE))
+    card = two_stage_card(recipe.classes, net.size)
+    card = trained_card(card, net, recipe, data=road.sources(recipe), metric=metric)
     write_static(net, output, card)
     return parity(net, output)
 
