@@ -1,16 +1,13 @@
 """The face engines beside the public YuNet and Ultra-Light RFB.
 
 No picture judged here was trained on. What YuNet finds at 640x640 pixels stands for the truth where nothing is
-labelled by hand; agreement is the F1 of matching it at IoU 0.5, over all faces of a set. Times are of the
-engine alone, the median over runs on one 16:9 picture.
+labelled by hand; agreement is the F1 of matching it at IoU 0.5, over all faces of a set. Everything runs on ONNX
+Runtime in FP32; times are as `engines.timing` takes them.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -19,7 +16,8 @@ import numpy as np
 from engines.data.faces import CLIP_TRAINS, FaceSample, held_back
 from engines.face_figures import Agreement, agreement, labelled_by_hand, landmark_error
 from engines.label_faces import pictures_of
-from perception.backends import Engine, open_engine
+from engines.timing import SOURCE, Candidate, costs, open_judged, open_ours
+from perception.backends import Engine
 from perception.errors import InputError
 from perception.models.anchor_free import AnchorFree
 from perception.models.anchors import Anchors, ultralight_card
@@ -41,16 +39,6 @@ TRUTH_PIXELS, TRUTH_SCORE = 409_600, 0.6  # 640x640
 LIMITS = {"face_free": 0.45, "face_anchor": 0.88, "yunet": 0.6, "ultralight": 0.7}
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """An engine at one setting."""
-
-    name: str
-    engine: Engine
-    detect: Callable[[Frame], Detections]
-    size: tuple[int, int]
-
-
 def report(
     *, threads: int = 1, shared: str | Path = SHARED, engines: Sequence[str | Path] | None = None
 ) -> str:
@@ -63,7 +51,7 @@ def report(
     """
     shared = Path(shared)
     frames = judged_frames(shared)
-    truth_engine = open_engine(shared / "weights/yunet_n_dynamic.onnx", threads=threads)
+    truth_engine = open_judged(shared / "weights/yunet_n_dynamic.onnx", threads=threads)
     teach = AnchorFree(
         truth_engine, yunet_card(truth_engine), min_score=TRUTH_SCORE, pixels=TRUTH_PIXELS
     )
@@ -74,9 +62,10 @@ def report(
     by_hand = labelled_by_hand(shared / "data/faces")
     sets = {"labelled": (by_hand, [Frame(sample.read()) for sample in by_hand]), **sets}
     paths = engines or (WEIGHTS / "face_free.onnx", WEIGHTS / "face_anchor.onnx")
-    rows, costs, marks = {}, {}, {}
+    rows, marks = {}, {}
     taught_sets = ("driver", "clips", "road")
-    for candidate in candidates(paths, shared, threads):
+    judged = candidates(paths, shared, threads)
+    for candidate in judged:
         found = {n: [candidate.detect(f) for f in frames] for n, (_, frames) in sets.items()}
         rows[candidate.name] = {
             name: agreement(samples, found[name], min_score=0.0)
@@ -86,8 +75,7 @@ def report(
             [sample for name in taught_sets for sample in sets[name][0]],
             [item for name in taught_sets for item in found[name]],
         )
-        costs[candidate.name] = milliseconds(candidate)
-    return tables(rows, costs, marks)
+    return tables(rows, costs(judged), marks)
 
 
 def judged_frames(shared: Path) -> dict[str, list[Frame]]:
@@ -139,14 +127,12 @@ def candidates(paths: Sequence[str | Path], shared: Path, threads: int) -> list[
     """Our engines, then the public ones."""
     found = []
     for path in paths:
-        engine = open_engine(path, threads=threads)
-        card = engine.card
-        assert card is not None
+        engine, card = open_ours(path, threads=threads)
         kind = AnchorFree if card.family == "anchor_free" else Anchors
         found += [_candidate(card.name, engine, kind, card, pixels) for pixels in (FAST, FINE)]
-    yunet = open_engine(shared / "weights/yunet_n_dynamic.onnx", threads=threads)
+    yunet = open_judged(shared / "weights/yunet_n_dynamic.onnx", threads=threads)
     found.append(_candidate("yunet", yunet, AnchorFree, yunet_card(yunet)))
-    ultralight = open_engine(shared / "weights/ultralight_rfb_320.onnx", threads=threads)
+    ultralight = open_judged(shared / "weights/ultralight_rfb_320.onnx", threads=threads)
     found.append(_candidate("ultralight", ultralight, Anchors, ultralight_card(ultralight)))
     return found
 
@@ -155,25 +141,12 @@ def _candidate(
     name: str, engine: Engine, kind: type, card: object, pixels: int = FAST
 ) -> Candidate:
     detect = kind(engine, card, min_score=LIMITS[name], pixels=pixels)
-    size = detect.input_size((1280, 720))
+    size = detect.input_size(SOURCE)
     return Candidate(f"{name} {size[0]}x{size[1]}", engine, detect, size)
 
 
-def milliseconds(candidate: Candidate, *, runs: int = 40) -> float:
-    """Median time of the engine per picture."""
-    width, height = candidate.size
-    spec = candidate.engine.inputs[0]
-    tensor = np.full((1, 3, height, width), 114, np.float32)
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        candidate.engine.infer({spec.name: tensor})
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e3
-
-
 def tables(
-    rows: dict[str, dict[str, Agreement]], costs: dict[str, float], marks: dict[str, float]
+    rows: dict[str, dict[str, Agreement]], times: dict[str, float], marks: dict[str, float]
 ) -> str:
     """One line per engine: faces labelled by hand, then per set F1, recall and false alarms a picture."""
     names = [name for name in next(iter(rows.values())) if name != "labelled"]
@@ -187,7 +160,7 @@ def tables(
             f"{figures[n].f1:.3f} ({figures[n].recall:.2f}, {figures[n].alarms:.2f})" for n in names
         ]
         cells.append("-" if np.isnan(marks[engine]) else f"{marks[engine]:.1%}")
-        lines.append("| " + " | ".join([*cells, f"{costs[engine]:.1f}"]) + " |")
+        lines.append("| " + " | ".join([*cells, f"{times[engine]:.1f}"]) + " |")
     first = next(iter(rows.values()))
     judged = ", ".join(
         f"{name} {f.right + f.missed} in {f.pictures} pictures" for name, f in first.items()

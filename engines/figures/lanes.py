@@ -7,8 +7,6 @@ time that the product adds is left out. Times are of the engines alone, in turns
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -16,8 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from perception.backends import Engine, open_engine
-from perception.errors import InputError
+from engines.timing import SOURCE, milliseconds, open_judged, open_ours
 from perception.evaluation.lanes import (
     SCALE,
     TOLERANCE,
@@ -73,15 +70,13 @@ def report(
     Raises:
         InputError: a file is missing.
     """
-    ours = open_engine(engine, backend="onnxruntime", threads=threads)
-    if ours.card is None:
-        raise InputError(f"{engine}: carries no card; export it with python -m engines.export")
-    teacher = open_engine(reference, backend="onnxruntime", threads=threads)
+    ours, card = open_ours(engine, threads=threads)
+    teacher = open_judged(reference, threads=threads)
     theirs = LaneFinder(teacher, twinlitenet_card(teacher))
     finders = {}
     for pixels in (None, FAST):
-        finder = LaneFinder(ours, ours.card, pixels=pixels)
-        width, height = finder.input_size((1280, 720))
+        finder = LaneFinder(ours, card, pixels=pixels)
+        width, height = finder.input_size(SOURCE)
         finders[f"lanes, {width}x{height}"] = finder
     lines = [
         f"Agreement with TwinLiteNet (640x360) on clips that were not trained on, {frames} frames each. Masks: IoU of "
@@ -105,7 +100,8 @@ def report(
         for clip in RENDERED:
             judged[f"{name}, {clip}"] = truth_figures(clip, finder, frames)
     lines += ["", f"Truth of the rendered clips, {frames} frames each.", "", table(judged), ""]
-    costs = milliseconds([*finders.values(), theirs])
+    timed = [*finders.values(), theirs]
+    costs = milliseconds([(one.engine, one.input_size(SOURCE)) for one in timed], runs=30)
     whole = costs[-1]
     names = [*finders, "twinlitenet, 640x360"]
     lines += [
@@ -164,19 +160,3 @@ def truth_figures(clip: str, finder: LaneFinder, frames: int) -> LaneFigures:
     truth = read_lanes(path.with_suffix(".json"))
     found = {frame.index: finder(frame) for frame in spread(path, frames)}
     return evaluate(truth, LaneRecord(truth.size, found))
-
-
-def milliseconds(finders: Sequence[LaneFinder], *, runs: int = 30) -> list[float]:
-    """Median time of each engine per picture of 16:9; they take turns, so all meet the same machine."""
-    feeds: list[tuple[Engine, dict[str, np.ndarray]]] = []  # type: ignore[type-arg]
-    for finder in finders:
-        width, height = finder.input_size((1280, 720))
-        tensor = np.full((1, 3, height, width), 0.4, np.float32)
-        feeds.append((finder.engine, {finder.engine.inputs[0].name: tensor}))
-    times: list[list[float]] = [[] for _ in feeds]
-    for _ in range(runs):
-        for (engine, feed), row in zip(feeds, times, strict=True):
-            start = time.perf_counter()
-            engine.infer(feed)
-            row.append(time.perf_counter() - start)
-    return [statistics.median(row) * 1e3 for row in times]

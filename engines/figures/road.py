@@ -1,22 +1,18 @@
 """The road engine beside the public YOLOX-nano checkpoint.
 
-Times are of the engine alone, one thread, the median over runs on one 16:9 picture.
+Accuracy and times are of the files as they are, in FP32 on ONNX Runtime; times as `engines.timing` takes them.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from engines.data.sets import judged_sets
+from engines.timing import SOURCE, Candidate, costs, open_judged, open_ours
 from engines.validate import MIN_SCORE, judge
-from perception.backends import Engine, open_engine
-from perception.errors import InputError
 from perception.evaluation.detection import Figures, table
 from perception.geometry import nms
 from perception.models.anchor_free import AnchorFree, yolox_card
@@ -27,17 +23,6 @@ ROAD = Path(__file__).parents[1] / "weights" / "road.onnx"
 REFERENCE = "../shared/weights/yolox_nano.onnx"
 DATA = ("../shared/data/road",)
 CROP = 0.6  # side of a crop, of the picture's longer side
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An engine at one setting; `runs` is how often it runs per picture."""
-
-    name: str
-    engine: Engine
-    detect: Callable[[Frame], Detections]
-    size: tuple[int, int]
-    runs: int = 1
 
 
 def report(
@@ -58,11 +43,9 @@ def report(
         pixels: of the network's input, one setting each.
     """
     sets = judged_sets(tuple(data))
-    rows, costs = {}, {}
-    for candidate in candidates(engine, reference, pixels, threads):
-        rows[candidate.name] = judge(sets, candidate.detect)
-        costs[candidate.name] = milliseconds(candidate)
-    return tables(rows, costs)
+    found = candidates(engine, reference, pixels, threads)
+    rows = {candidate.name: judge(sets, candidate.detect) for candidate in found}
+    return tables(rows, costs(found))
 
 
 def candidates(
@@ -70,15 +53,13 @@ def candidates(
 ) -> list[Candidate]:
     """The road engine at each setting, then the reference alone and with two crops."""
     found = []
-    road = open_engine(path, backend="onnxruntime", threads=threads)
-    if road.card is None:
-        raise InputError(f"{path}: carries no card; export it with python -m engines.export")
+    road, card = open_ours(path, threads=threads)
     for pixels in settings:
-        detector = AnchorFree(road, road.card, min_score=MIN_SCORE, pixels=pixels)
-        size = detector.input_size((1280, 720))
+        detector = AnchorFree(road, card, min_score=MIN_SCORE, pixels=pixels)
+        size = detector.input_size(SOURCE)
         found.append(Candidate(f"road {size[0]}x{size[1]}", road, detector, size))
     if reference is not None:
-        nano = open_engine(reference, backend="onnxruntime", threads=threads)
+        nano = open_judged(reference, threads=threads)
         whole = AnchorFree(nano, yolox_card(nano), min_score=MIN_SCORE)
         found.append(Candidate("yolox_nano 416x416", nano, renamed(whole), (416, 416)))
         crops = Crops(renamed(whole))
@@ -122,24 +103,11 @@ class Crops:
         return Detections(xyxy[keep], score[keep], kind[keep], whole.classes)
 
 
-def milliseconds(candidate: Candidate, *, runs: int = 40) -> float:
-    """Median time of the engine per picture."""
-    width, height = candidate.size
-    spec = candidate.engine.inputs[0]
-    tensor = np.full((1, 3, height, width), 114, np.float32)
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        candidate.engine.infer({spec.name: tensor})
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e3 * candidate.runs
-
-
-def tables(rows: dict[str, dict[str, Figures]], costs: dict[str, float]) -> str:
+def tables(rows: dict[str, dict[str, Figures]], times: dict[str, float]) -> str:
     """Markdown: AP50 of every group, AP of every group, milliseconds."""
     lines = ["AP50", "", table(rows), "", "AP (IoU 0.50 to 0.95)", "", table(rows, figure="ap"), ""]
     counts = next(iter(rows.values()))
     judged = ", ".join(f"{n} {f.objects} in {f.pictures} pictures" for n, f in counts.items())
     lines += [f"Objects judged: {judged}.", ""]
-    lines += [f"- {name}: {cost:.1f} ms per picture" for name, cost in costs.items()]
+    lines += [f"- {name}: {cost:.1f} ms per picture" for name, cost in times.items()]
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 Same pictures, same code. The two-stage engine's input is 640x384 whatever the picture's shape; the road engine's has
 the picture's shape, within its budget of pixels, and is shown at the fixed input too. GFLOP and times are of one
-16:9 picture, as `engines.figures.road` takes them.
+16:9 picture, in FP32 on ONNX Runtime, as `engines.timing` takes them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.data.sets import judged_sets
-from engines.figures.road import DATA, FAST, FINE, ROAD, Candidate, milliseconds
+from engines.figures.road import DATA, FAST, FINE, ROAD
+from engines.timing import SOURCE, Candidate, costs, open_ours
 from engines.validate import MIN_SCORE, judge
-from perception.backends import Engine, open_engine
+from perception.backends import Engine
 from perception.card import EngineCard
-from perception.errors import InputError
 from perception.evaluation.detection import Figures, table
 from perception.models.anchor_free import AnchorFree
 from perception.models.two_stage import TwoStage
@@ -51,25 +51,24 @@ def report(
         reference: the one-stage engine.
     """
     sets = judged_sets(tuple(data))
-    rows = {}
-    for candidate in candidates(engine, reference, threads):
-        rows[candidate.name] = Row(
-            judge(sets, candidate.detect), cost(candidate), milliseconds(candidate)
-        )
-    return tables(rows)
+    found = candidates(engine, reference, threads)
+    times = costs(found)
+    return tables(
+        {one.name: Row(judge(sets, one.detect), cost(one), times[one.name]) for one in found}
+    )
 
 
 def candidates(path: str | Path, reference: str | Path, threads: int) -> list[Candidate]:
     """The road engine at both its settings and at the fixed input, then the two-stage engine."""
-    road, card = _opened(reference, threads)
+    road, card = open_ours(reference, threads=threads)
     found = []
     for pixels in (FAST, FINE):
         detector = AnchorFree(road, card, min_score=MIN_SCORE, pixels=pixels)
-        size = detector.input_size((1280, 720))
+        size = detector.input_size(SOURCE)
         found.append(Candidate(f"road {size[0]}x{size[1]}", road, detector, size))
-    two, two_card = _opened(path, threads)
+    two, two_card = open_ours(path, threads=threads)
     detector = TwoStage(two, two_card, min_score=MIN_SCORE)
-    size = detector.input_size((1280, 720))
+    size = detector.input_size(SOURCE)
     found.append(
         Candidate(f"road {size[0]}x{size[1]}, padded", road, padded(road, card, size), size)
     )
@@ -114,11 +113,3 @@ def tables(rows: dict[str, Row]) -> str:
         per = "-" if vehicle is None else f"{vehicle.ap50 / row.gflops:.3f}"
         lines.append(f"| {name} | {accuracy} | {row.gflops:.2f} | {per} | {row.milliseconds:.1f} |")
     return "\n".join(lines)
-
-
-def _opened(path: str | Path, threads: int) -> tuple[Engine, EngineCard]:
-    # Both in the precision of their files: "auto" may take INT8 for one of them.
-    engine = open_engine(path, backend="onnxruntime", threads=threads)
-    if engine.card is None:
-        raise InputError(f"{path}: carries no card; export it with python -m engines.export")
-    return engine, engine.card

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from engines.figures.lanes import LANES, Agreement, agreement, mean, milliseconds, report
+from engines.figures.lanes import LANES, Agreement, agreement, mean, report
 from perception.models.lanes import LaneFinder
 from tests.lane_scenes import ColourEngine
 
@@ -26,12 +26,6 @@ def test_a_network_agrees_with_itself(root: Path) -> None:
 def test_clips_count_the_same_in_the_mean() -> None:
     found = mean([Agreement(0.8, 0.6, 0.4, 0.2), Agreement(1.0, 1.0, 1.0, 1.0)])
     assert np.allclose([found.drivable_iou, found.line_f1], [0.9, 0.6])
-
-
-def test_times_are_taken_in_turns() -> None:
-    finders = [finder(), finder()]
-    assert all(cost > 0 for cost in milliseconds(finders, runs=3))
-    assert all(f.engine.runs == 3 for f in finders)  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow
