@@ -17,6 +17,14 @@ from perception.backends import Engine
 from perception.card import EngineCard, InputSpec
 from perception.errors import EngineError
 from perception.geometry import clip, nms
+from perception.models.candidates import (
+    MAX_CANDIDATES,
+    MAX_DETECTIONS,
+    check_columns,
+    logit,
+    suppression_groups,
+    wanted_columns,
+)
 from perception.models.pictures import PictureEngine
 from perception.models.yunet import joined
 from perception.preprocess import Mapping
@@ -32,8 +40,6 @@ COCO_CLASSES = tuple(
     "mouse remote keyboard cell_phone microwave oven toaster sink refrigerator book clock vase scissors "
     "teddy_bear hair_drier toothbrush".split()
 )
-MAX_CANDIDATES = 1000
-MAX_DETECTIONS = 300
 
 
 def yolox_card(engine: Engine) -> EngineCard:
@@ -110,19 +116,13 @@ class AnchorFree:
         self._objectness = bool(settings["objectness"])
         self._activated = bool(settings["activated"])
         self._group = suppression_groups(card.classes, settings.get("nms_groups", []))
-        self._wanted = None
-        if classes is not None:
-            self._wanted = np.array([name in set(classes) for name in card.classes])
+        self._wanted = wanted_columns(card.classes, classes)
         self._points = int(settings.get("keypoints", 0))
         self._root = bool(settings.get("root", False))
         self._first = 5 if self._objectness else 4
-        columns = engine.outputs[0].shape[-1]
-        expected = self._first + len(card.classes) + 2 * self._points
-        if card.family != "yunet" and columns not in (expected, -1):
-            raise EngineError(
-                f"{engine.path}: output must have {expected} columns for {len(card.classes)} classes"
-                f"{f' and {self._points} keypoints' if self._points else ''}, but has {columns}"
-            )
+        if card.family != "yunet":  # whose several outputs are joined first
+            expected = self._first + len(card.classes) + 2 * self._points
+            check_columns(engine, expected, card.classes, points=self._points)
         self._pictures = PictureEngine(engine, card, pixels=pixels)
         self.input_size = self._pictures.input_size
         self.preprocessor = self._pictures.preprocessor
@@ -177,8 +177,7 @@ class AnchorFree:
         # A score that is a root of the product needs less of the product.
         limit = self.min_score**2 if self._root else self.min_score
         if not self._activated:
-            clipped = min(max(limit, 1e-6), 1 - 1e-6)
-            limit = float(np.log(clipped / (1 - clipped)))
+            limit = logit(limit)
         if self._objectness:
             # The product with a class probability can only be lower, so this filter loses nothing.
             rows = np.flatnonzero(raw[:, 4] >= limit)
@@ -216,14 +215,3 @@ def _grid(input_size: tuple[int, int], strides: tuple[int, ...]) -> tuple[F32, F
         cells.append(level)
         sizes.append(np.full((len(level), 1), stride, np.float32))
     return np.concatenate(cells), np.concatenate(sizes)
-
-
-def suppression_groups(
-    classes: Sequence[str], groups: Sequence[Sequence[str]]
-) -> npt.NDArray[np.int32]:
-    """Group number by class_id: classes named together suppress each other."""
-    group = np.arange(len(classes), dtype=np.int32)
-    for names in groups:
-        members = [classes.index(name) for name in names if name in classes]
-        group[members] = members[0] if members else -1
-    return group

@@ -21,12 +21,16 @@ from perception.backends import Engine
 from perception.card import EngineCard, InputSpec
 from perception.errors import EngineError
 from perception.geometry import clip, nms, outermost
+from perception.models.candidates import (
+    MAX_DETECTIONS,
+    best_rows,
+    check_columns,
+    logit,
+    wanted_columns,
+)
 from perception.models.pictures import Outputs, PictureEngine
 from perception.preprocess import Mapping
 from perception.types import F32, Detections, Frame
-
-MAX_CANDIDATES = 1000
-MAX_DETECTIONS = 300
 
 
 def ultralight_card(engine: Engine) -> EngineCard:
@@ -88,14 +92,10 @@ class Anchors:
         self.max_iou = float(max_iou if max_iou is not None else card.decoder.get("max_iou", 0.4))
         self._max_inside = float(card.decoder.get("max_inside", 1.0))
         self._ready = card.family == "ultralight"
-        self._wanted = np.array([classes is None or name in classes for name in card.classes])
-        self._output = engine.outputs[0].name
-        columns = engine.outputs[0].shape[-1]
-        if not self._ready and columns not in (4 + len(card.classes), -1):
-            raise EngineError(
-                f"{engine.path}: output must have {4 + len(card.classes)} columns for "
-                f"{len(card.classes)} classes, but has {columns}"
-            )
+        self._wanted = wanted_columns(card.classes, classes)
+        self._output = ""
+        if not self._ready:
+            self._output = check_columns(engine, 4 + len(card.classes), card.classes)
         self._pictures = PictureEngine(engine, card, pixels=pixels)
         self.input_size = self._pictures.input_size
         self.preprocessor = self._pictures.preprocessor
@@ -133,27 +133,26 @@ class Anchors:
                 f"{self.engine.path}: output must have {len(anchors)} anchors for an input of "
                 f"{size[0]}x{size[1]}, but has {len(raw)}"
             )
-        logits = np.where(self._wanted, raw[:, 4:], -np.inf)
+        logits = raw[:, 4:]
+        if self._wanted is not None:
+            logits = np.where(self._wanted, logits, -np.inf)
         best = logits.max(axis=1)
-        clipped = min(max(self.min_score, 1e-6), 1 - 1e-6)
-        rows = np.flatnonzero(best >= np.log(clipped / (1 - clipped)))
-        if len(rows) > MAX_CANDIDATES:
-            rows = rows[np.argsort(-best[rows], kind="stable")[:MAX_CANDIDATES]]
+        rows = np.flatnonzero(best >= logit(self.min_score))
+        rows, best = best_rows(rows, best[rows])
         deltas, near = raw[rows, :4].astype(np.float32), anchors[rows]
         centre_variance, size_variance = settings["variances"]
         centre = near[:, :2] + deltas[:, :2] * centre_variance * near[:, 2:]
         half = near[:, 2:] * np.exp(np.minimum(deltas[:, 2:] * size_variance, 10)) / 2
         xyxy = np.concatenate([centre - half, centre + half], axis=1)
-        score = 1 / (1 + np.exp(-best[rows].astype(np.float32)))
+        score = np.asarray(1 / (1 + np.exp(-best.astype(np.float32))), np.float32)
         return xyxy, score, logits[rows].argmax(axis=1).astype(np.int32)
 
     def _decoded(self, outputs: Outputs, size: tuple[int, int]) -> tuple[F32, F32]:
         score = outputs["scores"][0, :, 1]
         rows = np.flatnonzero(score >= self.min_score)
-        if len(rows) > MAX_CANDIDATES:
-            rows = rows[np.argsort(-score[rows], kind="stable")[:MAX_CANDIDATES]]
+        rows, score = best_rows(rows, score[rows])
         scale = np.array([*size, *size], np.float32)
-        return outputs["boxes"][0, rows].astype(np.float32) * scale, score[rows].astype(np.float32)
+        return outputs["boxes"][0, rows].astype(np.float32) * scale, score.astype(np.float32)
 
     def _detections(
         self, xyxy: F32, score: F32, class_id: npt.NDArray[np.int32], source: tuple[int, int]

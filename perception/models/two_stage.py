@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from perception.backends import Engine
 from perception.card import EngineCard
-from perception.errors import EngineError
 from perception.geometry import clip, nms
-from perception.models.anchor_free import suppression_groups
+from perception.models.candidates import check_columns, suppression_groups, wanted_columns
 from perception.models.pictures import PictureEngine
 from perception.preprocess import Mapping
 from perception.types import Detections, Frame
@@ -57,17 +56,8 @@ class TwoStage:
         self.max_iou = float(max_iou if max_iou is not None else settings.get("max_iou", 0.5))
         self._second = float(settings["second"])
         self._group = suppression_groups(card.classes, settings.get("nms_groups", []))
-        self._wanted = None
-        if classes is not None:
-            self._wanted = np.array([name in set(classes) for name in card.classes])
-        columns = engine.outputs[0].shape[-1]
-        expected = 4 + 2 * len(card.classes)
-        if columns not in (expected, -1):
-            raise EngineError(
-                f"{engine.path}: output must have {expected} columns for {len(card.classes)} classes, "
-                f"but has {columns}"
-            )
-        self._output = engine.outputs[0].name
+        self._wanted = wanted_columns(card.classes, classes)
+        self._output = check_columns(engine, 4 + 2 * len(card.classes), card.classes)
         self._pictures = PictureEngine(engine, card, pixels=pixels)
         self.input_size = self._pictures.input_size
         self.preprocessor = self._pictures.preprocessor
