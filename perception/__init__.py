@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from perception.backends import Engine, open_engine
     from perception.config import Config, load_config
     from perception.pipeline import Pipeline, Stage
-    from perception.runner import Ledger, Report, Run, run
+    from perception.report import Ledger, Report
+    from perception.runner import Run, run
     from perception.sources import LiveOptions
     from perception.streams import Streams
 
@@ -64,8 +65,8 @@ _LAZY = {
     "load_config": "perception.config",
     "Pipeline": "perception.pipeline",
     "Stage": "perception.pipeline",
-    "Ledger": "perception.runner",
-    "Report": "perception.runner",
+    "Ledger": "perception.report",
+    "Report": "perception.report",
     "Run": "perception.runner",
     "run": "perception.runner",
     "LiveOptions": "perception.sources",

@@ -12,7 +12,7 @@ from perception.config import Config
 from perception.errors import InputError
 from perception.evaluation.video import Answer, GroupScores, in_time, score_video
 from perception.evaluation.video_truth import GroupTruth, read_video_truth
-from perception.runner import Report, quantiles_ms
+from perception.report import Report, quantiles_ms
 from perception.sources import LiveOptions, SourceInfo, open_source
 
 COLUMNS = ("ap50", "precision", "recall", "hota", "mota", "idf1", "switches")

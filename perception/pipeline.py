@@ -3,14 +3,19 @@
 A stage may rest: with `every_s` it runs at most every so many seconds of stream time. On the frames between,
 what it writes is marked in `FrameResult.skipped`: detections are empty there (a tracker predicts), lanes are
 the last ones.
+
+The work on a frame has three steps, so that a run may look at several frames at once: `plan` (in the frames' order)
+says which stages rest, `look` (in any order, in any thread) does what needs this frame alone, which is nearly all of
+a network's work, and `finish` (in order) does the rest.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from time import monotonic, perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from perception.errors import ConfigError, PerceptionError, StageError, unknown
 from perception.types import Detections, Frame, FrameResult, Lanes
@@ -38,6 +43,42 @@ class Stage(Protocol):
     def __call__(self, result: FrameResult) -> None: ...
 
     def close(self) -> None: ...
+
+
+class LookingStage(Stage, Protocol):
+    """A stage whose costly part needs one frame alone, not what was before it.
+
+    Calling it is `tell(result, look(result.frame))`.
+
+    Attributes:
+        together: whether `look` may run in several threads at once.
+    """
+
+    together: bool
+
+    def look(self, frame: Frame) -> Any:
+        """What is on the frame."""
+        ...
+
+    def tell(self, result: FrameResult, seen: Any) -> None:
+        """Put what `look` saw into the result; in the frames' order."""
+        ...
+
+
+@dataclass(slots=True)
+class Work:
+    """The work on one frame, between its steps.
+
+    Attributes:
+        resting: names of stages that rest on this frame.
+        seen: by name of a stage: what its `look` returned, and the seconds it took.
+        failure: of a look.
+    """
+
+    frame: Frame
+    resting: frozenset[str] = frozenset()
+    seen: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    failure: StageError | PerceptionError | None = None
 
 
 class Pipeline:
@@ -81,28 +122,68 @@ class Pipeline:
             if name not in names:
                 raise ConfigError(f"every_s: {unknown('stage', name, sorted(names))}")
 
+    @property
+    def looks_together(self) -> bool:
+        """Whether several frames may be looked at at once, and there is something to gain."""
+        return any(map(_looks_together, self.stages))
+
     def __call__(self, frame: Frame) -> FrameResult:
         """Run every stage on a frame.
 
         Raises:
             StageError: a stage failed; names the stage and the frame, the cause is chained.
         """
-        result = FrameResult(frame)
+        return self.finish(self.plan(frame))
+
+    def plan(self, frame: Frame) -> Work:
+        """Which stages rest on a frame; called once for every frame, in their order."""
+        resting = (name for name, rest in self._rests.items() if not rest.is_due(frame))
+        return Work(frame, frozenset(resting))
+
+    def look(self, work: Work) -> None:
+        """What the stages that may look together see on this frame; in any thread. A failure waits for `finish`."""
         for stage in self.stages:
-            rest = self._rests.get(stage.name)
-            if rest is not None and rest.skips(stage, result):
+            if not _looks_together(stage) or stage.name in work.resting:
                 continue
             start = perf_counter()
             try:
-                stage(result)
+                seen = stage.look(work.frame)  # type: ignore[attr-defined]
+            except PerceptionError as error:
+                work.failure = error
+                return
+            except Exception as error:
+                work.failure = _failed(stage, work.frame, error)
+                return
+            work.seen[stage.name] = seen, perf_counter() - start
+
+    def finish(self, work: Work) -> FrameResult:
+        """The result of a frame; called once for every frame, in their order.
+
+        Raises:
+            StageError: a stage failed; names the stage and the frame, the cause is chained.
+        """
+        if work.failure is not None:
+            raise work.failure
+        frame = work.frame
+        result = FrameResult(frame)
+        for stage in self.stages:
+            rest = self._rests.get(stage.name)
+            if rest is not None and stage.name in work.resting:
+                rest.fill(stage, result)
+                continue
+            start = perf_counter()
+            seconds = 0.0
+            try:
+                if stage.name in work.seen:
+                    seen, seconds = work.seen[stage.name]
+                    stage.tell(result, seen)  # type: ignore[attr-defined]
+                else:
+                    stage(result)
             except PerceptionError:
                 raise
             except Exception as error:
-                raise StageError(
-                    f"stage {stage.name!r} failed on frame {frame.index} "
-                    f"({frame.time:.3f} s): {type(error).__name__}: {error}"
-                ) from error
-            result.timings[stage.name] = perf_counter() - start
+                raise _failed(stage, frame, error) from error
+            result.timings[stage.name] = seconds + perf_counter() - start
             if rest is not None:
                 rest.ran(stage, result)
         result.latency = monotonic() - frame.arrived
@@ -120,6 +201,19 @@ class Pipeline:
             raise failure
 
 
+def _looks_together(stage: Stage) -> bool:
+    return getattr(stage, "together", False)
+
+
+def _failed(stage: Stage, frame: Frame, error: Exception) -> StageError:
+    failure = StageError(
+        f"stage {stage.name!r} failed on frame {frame.index} "
+        f"({frame.time:.3f} s): {type(error).__name__}: {error}"
+    )
+    failure.__cause__ = error
+    return failure
+
+
 class _Rest:
     """When a stage runs next, and what stands for its results until then."""
 
@@ -133,25 +227,28 @@ class _Rest:
         self._classes: dict[str, tuple[str, ...]] = {}
         self._lanes: Lanes | None = None
 
-    def skips(self, stage: Stage, result: FrameResult) -> bool:
-        """Whether the stage rests on this frame; if so, its fields are filled in."""
-        passed = result.frame.time - self._last_s
+    def is_due(self, frame: Frame) -> bool:
+        """Whether the stage runs on this frame; the next rest is counted from here."""
+        passed = frame.time - self._last_s
         # Time that goes back is another recording, or a camera that was connected again.
-        if passed < 0 or passed >= self._every_s - EARLY_S:
+        if 0 <= passed < self._every_s - EARLY_S:
             return False
+        self._last_s = frame.time
+        return True
+
+    def fill(self, stage: Stage, result: FrameResult) -> None:
+        """What stands for the stage's results on a frame on which it rests."""
         for task, classes in self._classes.items():
             result.detections[task] = Detections.empty(classes)
         if "lanes" in stage.writes:
             result.lanes = self._lanes
         result.skipped |= frozenset(stage.writes)
-        return True
 
     def ran(self, stage: Stage, result: FrameResult) -> None:
         """Remember what the stage said on this frame."""
-        self._last_s = result.frame.time
-        for field in stage.writes:
-            if field == "lanes":
+        for written in stage.writes:
+            if written == "lanes":
                 self._lanes = result.lanes
             else:
-                task = field.partition(".")[2]
+                task = written.partition(".")[2]
                 self._classes[task] = result.detections[task].classes

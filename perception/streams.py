@@ -24,7 +24,8 @@ from perception.assemble import open_run
 from perception.backends.shared import share
 from perception.config import DEFAULT, Config, load_config
 from perception.errors import InputError, PerceptionError, RunError
-from perception.runner import HANDSHAKE_S, Report, Run
+from perception.report import Report
+from perception.runner import HANDSHAKE_S, Run
 from perception.sources import LiveOptions, is_live, open_source
 from perception.types import FrameResult
 

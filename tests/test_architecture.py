@@ -16,7 +16,7 @@ LEVELS = (
     ("geometry",),
     ("colour",),
     ("preprocess", "crops", "render", "privacy", "motion"),
-    ("pipeline",),
+    ("pipeline", "channel", "report"),
     ("backends",),
     ("models", "tracking", "events", "evaluation"),
     ("sources", "sinks"),

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perception.channel import Aborted, Channel
 from perception.errors import PerceptionError, SinkError, SourceError, StageError
 from perception.pipeline import Pipeline
-from perception.runner import Aborted, Channel, Run, Samples, quantiles_ms, run
+from perception.report import Samples, quantiles_ms
+from perception.runner import Run, run
 from perception.sources import SourceInfo
 from perception.types import Frame, FrameResult
 

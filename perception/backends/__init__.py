@@ -36,6 +36,9 @@ class Engine(Protocol):
 
     `infer` takes one array per input name and returns one per output name. IMPORTANT: the returned
     arrays are borrowed: valid until the next call of `infer` or `close`. Copy what you keep.
+
+    An engine is for one thread at a time, unless it says `many_threads = True`: then several threads may call
+    `infer` at once, and arrays are borrowed until the same thread's next call.
     """
 
     path: Path
@@ -66,6 +69,11 @@ class FrameEngine(Engine, Protocol):
             The outputs, borrowed as from `infer`, and per frame where its pixels went.
         """
         ...
+
+
+def for_many_threads(engine: Engine) -> bool:
+    """Whether several threads may call the engine at once."""
+    return getattr(engine, "many_threads", False)
 
 
 def open_engine(

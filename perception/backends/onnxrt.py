@@ -27,7 +27,7 @@ _DTYPES = {
 
 
 class OnnxRuntimeEngine:
-    """An ONNX file on ONNX Runtime.
+    """An ONNX file on ONNX Runtime; for many threads at once.
 
     Args:
         path: the ONNX file.
@@ -40,6 +40,7 @@ class OnnxRuntimeEngine:
     """
 
     backend = "onnxruntime"
+    many_threads = True
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class OnnxRuntimeEngine:
             feeds: one array per input name.
 
         Returns:
-            One array per output name, borrowed until the next call.
+            One array per output name.
 
         Raises:
             EngineError: a feed has the wrong name, dtype or shape.

@@ -13,9 +13,10 @@ import errno
 import logging
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,9 @@ _log = logging.getLogger(__name__)
 PRECISIONS = ("auto", "fp32", "bf16")
 # So many input sizes get a network compiled for them; further ones share one for all sizes.
 SIZES_OF_THEIR_OWN = 3
-ANY: tuple[tuple[int, ...], ...] = ()
+MOST_STREAMS = 4
+Shapes: TypeAlias = tuple[tuple[int, ...], ...]
+ANY: Shapes = ()
 
 
 def compiled_folder() -> Path | None:
@@ -51,13 +54,12 @@ def compiled_folder() -> Path | None:
 
 
 class OpenVINOEngine:
-    """An ONNX file on OpenVINO's CPU device.
-
-    For one thread at a time, as TensorRT's.
+    """An ONNX file on OpenVINO's CPU device; for many threads at once, `streams` of which really run together.
 
     Args:
         path: the ONNX file.
         threads: threads inside one operator; one is right inside a pipeline.
+        streams: calls that run at the same time; None: one for each core, MOST_STREAMS at most.
         precision: of what is not quantised: "fp32", "bf16", or "auto": bf16 where the CPU has it.
         cache: folder for compiled networks; None for none.
 
@@ -67,12 +69,14 @@ class OpenVINOEngine:
     """
 
     backend = "openvino"
+    many_threads = True
 
     def __init__(
         self,
         path: Path,
         *,
         threads: int = 1,
+        streams: int | None = None,
         precision: str = "auto",
         cache: Path | str | None = "default",
     ) -> None:
@@ -80,6 +84,8 @@ class OpenVINOEngine:
             raise RequestError(
                 f"precision must be {', '.join(PRECISIONS)} on OpenVINO, but is {precision!r}"
             )
+        if streams is None:
+            streams = min(MOST_STREAMS, os.cpu_count() or 1)
         openvino = _imported()
         self.path = path
         self._openvino = openvino
@@ -92,8 +98,8 @@ class OpenVINOEngine:
         self.precision = precision
         self._settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads * streams,
+            "NUM_STREAMS": streams,
             "PERFORMANCE_HINT": "LATENCY",
         }
         folder = compiled_folder() if cache == "default" else cache
@@ -106,7 +112,10 @@ class OpenVINOEngine:
         self.inputs = tuple(_spec(port) for port in self._model.inputs)
         self.outputs = tuple(_spec(port) for port in self._model.outputs)
         self._names = [spec.name for spec in self.outputs]
-        self._requests: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self._compiled: dict[Shapes, Any] = {}
+        self._compiling = threading.Lock()
+        # Each thread's requests; they end with the thread.
+        self._own = threading.local()
         self.card = EngineCard.from_metadata(self._metadata(), where=str(path))
 
     def infer(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -116,7 +125,7 @@ class OpenVINOEngine:
             feeds: one array per input name.
 
         Returns:
-            One array per output name, borrowed until the next call.
+            One array per output name, borrowed until this thread's next call.
 
         Raises:
             EngineError: a feed has the wrong name, dtype or shape.
@@ -149,24 +158,33 @@ class OpenVINOEngine:
 
     def close(self) -> None:
         """Release the compiled networks."""
-        self._requests.clear()
+        self._own = threading.local()
+        self._compiled.clear()
 
     def _request(self, feeds: Mapping[str, npt.NDArray[Any]]) -> Any:
-        """The request of the network compiled for these shapes."""
+        """This thread's request of the network compiled for these shapes."""
+        mine: dict[Shapes, Any] = self._own.__dict__.setdefault("requests", {})
         key = tuple(_compiled_shape(spec, feeds[spec.name].shape) for spec in self.inputs)
-        found = self._requests.get(key) or self._requests.get(ANY)
+        found = mine.get(key) or mine.get(ANY)
         if found is None:
             for spec in self.inputs:
                 _check(self.path.name, spec, feeds[spec.name].shape)
-            if len(self._requests) >= SIZES_OF_THEIR_OWN:
+            key, network = self._network(key)
+            found = mine[key] = network.create_infer_request()
+        return found
+
+    def _network(self, key: Shapes) -> tuple[Shapes, Any]:
+        """The network compiled for these shapes, or the one for all, and for which it is."""
+        with self._compiling:
+            if key not in self._compiled and len(self._compiled) >= SIZES_OF_THEIR_OWN:
                 # Pictures of all sizes: one network for the rest of them.
                 key = ANY
-            model = self._model.clone()
-            if key != ANY:
-                model.reshape(dict(enumerate(map(list, key))))
-            found = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
-            self._requests[key] = found
-        return found
+            if key not in self._compiled:
+                model = self._model.clone()
+                if key != ANY:
+                    model.reshape(dict(enumerate(map(list, key))))
+                self._compiled[key] = self._core.compile_model(model, "CPU", self._settings)
+            return key, self._compiled[key]
 
     def _metadata(self) -> dict[str, str]:
         """The ONNX file's metadata, which OpenVINO keeps as runtime information."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from perception.bench.scaling import Scaling
-from perception.runner import quantiles_ms
+from perception.report import quantiles_ms
 
 SCHEMA = "perception-bench/2"
 DECODE, ENCODE, OVERLAY = "decode", "encode", "overlay"

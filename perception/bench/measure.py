@@ -31,7 +31,7 @@ from perception.config import Config
 from perception.errors import InputError, RunError
 from perception.machine import machine
 from perception.pipeline import Pipeline, Stage
-from perception.runner import Report, quantiles_ms
+from perception.report import Report, quantiles_ms
 from perception.sources import Source, open_source
 from perception.types import Frame, FrameResult, Planes
 

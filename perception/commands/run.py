@@ -21,7 +21,8 @@ from perception.config import DEFAULT
 from perception.errors import InputError, PerceptionError, RequestError
 from perception.preprocess import one_thread_per_picture
 from perception.progress import Progress, clock
-from perception.runner import Report, Run, quantiles_ms
+from perception.report import Report, quantiles_ms
+from perception.runner import Run
 from perception.sources import is_camera, is_live
 from perception.streams import Streams
 

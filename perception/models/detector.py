@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from perception.backends import Engine, open_engine
+from perception.backends import Engine, for_many_threads, open_engine
 from perception.backends.installed import engine_path
 from perception.errors import ConfigError, unknown
 from perception.models.anchor_free import AnchorFree, yolox_card
 from perception.models.anchors import Anchors, ultralight_card
 from perception.models.two_stage import TwoStage
 from perception.models.yunet import yunet_card
-from perception.types import FrameResult
+from perception.types import Detections, Frame, FrameResult
 
 FAMILIES: dict[str, type[AnchorFree] | type[Anchors] | type[TwoStage]] = {
     "anchor_free": AnchorFree,
@@ -95,13 +95,22 @@ class Detector:
         self.card = card
         self.task = task or card.task
         self.name = self.task
+        self.together = for_many_threads(engine)
         self.writes = (f"detections.{self.task}",)
         self.model = FAMILIES[card.family](
             engine, card, min_score=min_score, max_iou=max_iou, pixels=pixels, classes=classes
         )
 
     def __call__(self, result: FrameResult) -> None:
-        result.detections[self.task] = self.model(result.frame)
+        self.tell(result, self.look(result.frame))
+
+    def look(self, frame: Frame) -> Detections:
+        """What is on the frame."""
+        return self.model(frame)
+
+    def tell(self, result: FrameResult, seen: Detections) -> None:
+        """Put it into the result."""
+        result.detections[self.task] = seen
 
     def close(self) -> None:
         self.engine.close()

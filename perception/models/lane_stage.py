@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from perception.backends import Engine, open_engine
+from perception.backends import Engine, for_many_threads, open_engine
 from perception.backends.installed import engine_path
 from perception.errors import ConfigError, unknown
-from perception.models.lanes import LaneFinder, to_lanes, twinlitenet_card
+from perception.models.lane_lines import Stroke
+from perception.models.lanes import LaneFinder, LaneMasks, to_lanes, twinlitenet_card
 from perception.tracking.lanes import LaneSmoother
-from perception.types import FrameResult
+from perception.types import Frame, FrameResult
 
 FAMILIES = ("lanes", "twinlitenet")
 # What a public checkpoint without a card needs to be told.
@@ -75,13 +76,23 @@ class LaneStage:
             )
         self.card = card
         self.name = name
+        self.together = for_many_threads(engine)
         self.model = LaneFinder(engine, card, min_score=min_score, pixels=pixels)
         self._smoother = LaneSmoother(settle_s=settle_s) if settle_s > 0 else None
 
     def __call__(self, result: FrameResult) -> None:
-        frame = result.frame
+        self.tell(result, self.look(result.frame))
+
+    def look(self, frame: Frame) -> tuple[LaneMasks, list[Stroke]]:
+        """The frame's own masks, and the lines in them."""
         masks = self.model.masks(frame)
-        strokes, drivable = self.model.strokes(masks), masks.drivable
+        return masks, self.model.strokes(masks)
+
+    def tell(self, result: FrameResult, seen: tuple[LaneMasks, list[Stroke]]) -> None:
+        """Steady lines and drivable area over time, and put them into the result."""
+        frame = result.frame
+        masks, strokes = seen
+        drivable = masks.drivable
         if self._smoother is not None and frame.path is None:
             strokes, drivable = self._smoother(frame.time, strokes, drivable)
         result.lanes = to_lanes(masks, strokes, drivable, min_score=self.model.min_score)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy.typing as npt
@@ -15,7 +16,7 @@ Outputs = dict[str, npt.NDArray[Any]]
 
 
 class PictureEngine:
-    """An engine that is given frames.
+    """An engine that is given frames; for as many threads at once as the engine.
 
     Args:
         engine: the engine.
@@ -30,7 +31,8 @@ class PictureEngine:
         spec = engine.inputs[0]
         self._fixed = None if min(spec.shape[2:]) < 0 else (spec.shape[3], spec.shape[2])
         self._pixels = pixels or card.input.size[0] * card.input.size[1]
-        self._preprocessors: dict[tuple[int, int], Preprocessor] = {}
+        # Preprocessors keep buffers, so every thread has its own.
+        self._own = threading.local()
 
     def input_size(self, source: tuple[int, int]) -> tuple[int, int]:
         """(width, height) of the network's input for a source of (width, height)."""
@@ -39,11 +41,11 @@ class PictureEngine:
         return fitting_size(source, pixels=self._pixels, multiple=self.card.input.multiple)
 
     def preprocessor(self, source: tuple[int, int]) -> Preprocessor:
-        """The preprocessor for sources of this (width, height)."""
-        found = self._preprocessors.get(source)
+        """This thread's preprocessor for sources of this (width, height)."""
+        mine: dict[tuple[int, int], Preprocessor] = self._own.__dict__.setdefault("by_size", {})
+        found = mine.get(source)
         if found is None:
-            found = Preprocessor(self.card.input, size=self.input_size(source))
-            self._preprocessors[source] = found
+            found = mine[source] = Preprocessor(self.card.input, size=self.input_size(source))
         return found
 
     def __call__(self, frame: Frame) -> tuple[Outputs, tuple[int, int], Mapping]:

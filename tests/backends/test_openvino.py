@@ -41,7 +41,7 @@ def test_it_computes_what_onnx_runtime_computes_at_every_size_and_batch(bright_e
         expected = theirs.infer({"images": feed})["predictions"]
         found = ours.infer({"images": feed})["predictions"]
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
-    assert len(ours._requests) == 3  # one for both batches above one
+    assert len(ours._compiled) == 3  # one for both batches above one
     ours.close()
 
 
@@ -56,7 +56,7 @@ def test_after_a_few_sizes_one_network_serves_all_others(bright_engine):
             rtol=1e-3,
             atol=1e-4,
         )
-    assert len(ours._requests) == 4
+    assert len(ours._compiled) == 4
 
 
 def test_bf16_is_near_or_refused(bright_engine):
