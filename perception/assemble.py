@@ -33,6 +33,7 @@ def open(
     live: LiveOptions | None = None,
     decode: str = "auto",
     max_age_s: float | None = None,
+    looks: int | None = None,
     segment_s: float | None = None,
     page: int | str | None = None,
     show: bool = False,
@@ -55,6 +56,7 @@ def open(
         live: of cameras and streams: reconnecting, camera mode; its `live` plays a file as a camera would.
         decode: where video files are decoded: "cpu", "nvdec" (an NVIDIA GPU) or "auto".
         max_age_s: frames of a live source that are older when their turn comes are skipped.
+        looks: frames of a recording that the networks look at at once; None: one for each core, at most 4.
         segment_s: write the overlay as one file after the other, each so many seconds long.
         page: port, or "host:port", of a web page with the live overlay; without a host for this machine only.
         show: show the overlay in a window.
@@ -85,6 +87,7 @@ def open(
             output=output,
             jsonl=jsonl,
             max_age_s=max_age_s,
+            looks=looks,
             segment_s=segment_s,
             page=page,
             show=show,
@@ -101,6 +104,7 @@ def open_run(
     output: str | Path | None = None,
     jsonl: str | Path | None = None,
     max_age_s: float | None = None,
+    looks: int | None = None,
     segment_s: float | None = None,
     page: int | str | None = None,
     show: bool = False,
@@ -127,7 +131,7 @@ def open_run(
                 if hasattr(stage, "engine")
             }
             sinks.append(JsonLinesSink(jsonl, engines=engines, inputs=inputs))
-        run = Run(source, pipeline, sinks, max_age_s=max_age_s)
+        run = Run(source, pipeline, sinks, max_age_s=max_age_s, looks=looks)
         for sink in watched:
             sink.watch(run.counts, run.stop)
         return run

@@ -25,7 +25,7 @@ from time import monotonic
 from typing import Any
 
 from perception.channel import Aborted, Channel
-from perception.errors import PerceptionError, RunError, SinkError, SourceError
+from perception.errors import PerceptionError, RequestError, RunError, SinkError, SourceError
 from perception.pipeline import Pipeline, Work
 from perception.report import Report
 from perception.sinks import Sink
@@ -75,6 +75,9 @@ class Run:
         max_age_s: frames older than this when their turn comes are skipped and counted as stale.
         looks: frames that are looked at at once, each in a thread, where the stages can; None: as many as there are
             cores, MOST_LOOKS at most, for recordings, and one for live sources.
+
+    Raises:
+        RequestError: `looks` is below 1.
     """
 
     def __init__(
@@ -94,6 +97,8 @@ class Run:
         self._frames: Channel[Frame] = Channel(
             1 if source.live else WAITING_FRAMES, drop_oldest=source.live
         )
+        if looks is not None and looks < 1:
+            raise RequestError(f"looks must be 1 or more, but is {looks}")
         if looks is None:
             looks = 1 if source.live else min(MOST_LOOKS, cores())
         self.looks = looks if pipeline.looks_together else 1

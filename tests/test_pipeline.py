@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perception.errors import ConfigError
+from perception.errors import ConfigError, StageError
 from perception.pipeline import Pipeline
 from perception.types import Detections, Frame, FrameResult, Lane, Lanes
 
@@ -99,3 +99,43 @@ def test_rests_that_make_no_sense_are_refused() -> None:
         Pipeline([Finder()], every_s={"road": -1})
     with pytest.raises(ConfigError, match="'track' must run on every frame"):
         Pipeline([Step("track", writes=("tracks.road",))], every_s={"track": 0.1})
+
+
+class Looker(Finder):
+    """A finder that may look with several threads."""
+
+    together = True
+
+    def look(self, frame: Frame) -> int:
+        if frame.index == 99:
+            raise ValueError("no such picture")
+        return frame.index
+
+    def tell(self, result: FrameResult, seen: int) -> None:
+        assert seen == result.frame.index
+        super().__call__(result)
+
+
+def test_looking_ahead_changes_nothing_also_with_rests() -> None:
+    plain = Pipeline([Finder()], every_s={"road": 0.1})
+    ahead = Pipeline([Looker()], every_s={"road": 0.1})
+    assert ahead.looks_together and not plain.looks_together
+    frames = [frame(index, milliseconds=40 * index) for index in range(12)]
+    works = [ahead.plan(each) for each in frames]
+    for work in reversed(works):
+        ahead.look(work)
+    for each, work in zip(frames, works, strict=True):
+        expected, found = plain(each), ahead.finish(work)
+        assert found.skipped == expected.skipped
+        assert len(found.detections["road"]) == len(expected.detections["road"])
+        assert found.lanes is not None and expected.lanes is not None
+        assert found.lanes.lines[0].side == expected.lanes.lines[0].side
+        assert found.timings.keys() == expected.timings.keys()
+
+
+def test_a_look_that_fails_says_so_when_its_frame_is_finished() -> None:
+    pipeline = Pipeline([Looker()])
+    work = pipeline.plan(frame(99, milliseconds=0))
+    pipeline.look(work)
+    with pytest.raises(StageError, match=r"stage 'road' failed on frame 99 .*no such picture"):
+        pipeline.finish(work)

@@ -111,6 +111,38 @@ class Work:
         self.closed += 1
 
 
+class Looking(Work):
+    """A stage that several threads may look with; frames take different times, and it notes how many look at once."""
+
+    name = "look"
+    together = True
+
+    def __init__(self, *, fail_at: int | None = None) -> None:
+        super().__init__(fail_at=fail_at)
+        self.told: list[int] = []
+        self.most = 0
+        self._now = 0
+        self._lock = threading.Lock()
+
+    def look(self, frame: Frame) -> int:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        time.sleep(0.004 if frame.index % 3 == 0 else 0.001)
+        with self._lock:
+            self._now -= 1
+        if frame.index == self._fail_at:
+            raise ZeroDivisionError("division by zero")
+        return frame.index
+
+    def tell(self, result: FrameResult, seen: int) -> None:
+        assert seen == result.frame.index
+        self.told.append(seen)
+
+    def __call__(self, result: FrameResult) -> None:
+        self.tell(result, self.look(result.frame))
+
+
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     yield
@@ -255,3 +287,57 @@ def test_samples_keep_the_newest_in_order() -> None:
         samples.append(value)
         assert list(samples) == list(range(max(0, value - 2), value + 1))
     assert quantiles_ms(samples)["max"] == 4000
+
+
+@pytest.mark.parametrize("looks", [1, 2, 3])
+def test_frames_are_looked_at_together_and_told_in_order(looks: int) -> None:
+    stage, sink = Looking(), Collect()
+    report = Run(Numbers(60), Pipeline([stage, Work()]), [sink], looks=looks).drain()
+    assert stage.told == sink.indices == list(range(60))
+    assert stage.most == looks
+    assert report.ledger.adds_up and report.ledger.inferred == 60
+    assert min(report.stages["work"]) >= 0 and len(report.stages["work"]) == 60
+
+
+def test_live_sources_and_stages_for_one_thread_are_looked_at_one_by_one() -> None:
+    for source, stage in ((Numbers(5, live=True), Looking()), (Numbers(5), Work())):
+        with Run(source, Pipeline([stage])) as run_:
+            assert run_.looks == 1
+            run_.drain()
+    with pytest.raises(PerceptionError, match="looks must be 1 or more, but is 0"):
+        Run(Numbers(5), Pipeline([Looking()]), looks=0)
+
+
+def test_a_look_that_fails_ends_the_run_at_its_frame() -> None:
+    stage, sink = Looking(fail_at=13), Collect()
+    run_ = Run(Numbers(40), Pipeline([stage]), [sink], looks=3)
+    with pytest.raises(StageError, match=r"stage 'look' failed on frame 13 .*ZeroDivisionError"):
+        run_.drain()
+    assert sink.indices == list(range(13))
+    assert run_.report.ledger.adds_up
+
+
+@pytest.mark.parametrize("how", ["stop", "leave", "sink"])
+def test_a_run_that_is_ended_while_it_looks_ahead_loses_no_count(how: str) -> None:
+    stage, sink = Looking(), Collect(fail_at=6 if how == "sink" else None)
+    run_ = Run(Numbers(500), Pipeline([stage]), [sink], looks=3)
+    try:
+        with run_:
+            for result in run_:
+                if result.frame.index == 10 and how == "stop":
+                    run_.stop()
+                if result.frame.index == 10 and how == "leave":
+                    break
+    except SinkError:
+        assert how == "sink"
+    ledger = run_.report.ledger
+    assert ledger.inferred < 500 and ledger.unprocessed > 0
+    assert ledger.decoded == ledger.inferred + ledger.unprocessed
+    assert stage.told == list(range(ledger.inferred))
+
+
+def test_frames_read_before_the_source_failed_are_looked_at() -> None:
+    stage, sink = Looking(), Collect()
+    with pytest.raises(SourceError, match="the disk is gone"):
+        Run(Numbers(30, fail_at=20), Pipeline([stage]), [sink], looks=2).drain()
+    assert sink.indices == list(range(20))

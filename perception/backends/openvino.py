@@ -113,6 +113,8 @@ class OpenVINOEngine:
         self.outputs = tuple(_spec(port) for port in self._model.outputs)
         self._names = [spec.name for spec in self.outputs]
         self._compiled: dict[Shapes, Any] = {}
+        # Further input sizes of a file made for one, and whether it can be compiled for them.
+        self._sizes: dict[tuple[int, int], bool] = {}
         self._compiling = threading.Lock()
         # Each thread's requests; they end with the thread.
         self._own = threading.local()
@@ -156,6 +158,21 @@ class OpenVINOEngine:
         except Exception as error:
             raise EngineError(f"{self.path.name}: inference failed: {error}") from error
 
+    def takes(self, size: tuple[int, int]) -> bool:
+        """Whether a file made for pictures of one size can be compiled for another (width, height)."""
+        spec = self.inputs[0]
+        if len(self.inputs) != 1 or len(spec.shape) != 4:
+            return False
+        if size not in self._sizes:
+            shape = [spec.shape[0], spec.shape[1], size[1], size[0]]
+            try:
+                self._model.clone().reshape({0: shape})
+                self._sizes[size] = True
+            except RuntimeError as error:
+                _log.debug("%s cannot be compiled for %dx%d: %s", self.path.name, *size, error)
+                self._sizes[size] = False
+        return self._sizes[size]
+
     def close(self) -> None:
         """Release the compiled networks."""
         self._own = threading.local()
@@ -168,7 +185,9 @@ class OpenVINOEngine:
         found = mine.get(key) or mine.get(ANY)
         if found is None:
             for spec in self.inputs:
-                _check(self.path.name, spec, feeds[spec.name].shape)
+                shape = feeds[spec.name].shape
+                if not (len(shape) == 4 and self._sizes.get((shape[3], shape[2]))):
+                    _check(self.path.name, spec, shape)
             key, network = self._network(key)
             found = mine[key] = network.create_infer_request()
         return found

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from perception.backends import Engine, FrameEngine, TensorSpec
+from perception.backends import Engine, FrameEngine, TensorSpec, for_many_threads
 from perception.card import EngineCard, InputSpec
 from perception.types import Frame
 
@@ -117,7 +117,7 @@ class SharedEngine:
 
     Args:
         engine: the one to share.
-        slots: calls at the same time; by default one for each core on ONNX Runtime, which allows it, else one.
+        slots: calls at the same time; by default one for each core where the engine is for many threads, else one.
         together: most pictures in one call; by default 1 on a CPU, where a batch gains nothing, and on a
             network without a batch axis, else MOST_TOGETHER or as many as the engine takes.
     """
@@ -130,10 +130,11 @@ class SharedEngine:
         self.card: EngineCard | None = engine.card
         self.most_pictures = int(getattr(engine, "most_pictures", MOST_TOGETHER))
         self._engine = engine
+        if hasattr(engine, "takes"):
+            self.takes = engine.takes
         on_cpu = engine.backend in ("onnxruntime", "openvino")
         if slots is None:
-            # ONNX Runtime runs several calls at once; the other engines are for one thread at a time.
-            slots = max(1, os.cpu_count() or 1) if engine.backend == "onnxruntime" else 1
+            slots = max(1, os.cpu_count() or 1) if for_many_threads(engine) else 1
         if together is None:
             most = min(MOST_TOGETHER, self.most_pictures)
             together = 1 if on_cpu or not _has_batch_axis(engine) else most

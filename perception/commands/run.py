@@ -81,6 +81,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--engine", metavar="NAME|PATH", help="another engine for the first detector")
     add("--family", help="what an ONNX file without a card is: yolox")
     add("--fps", type=float, help="take a folder of pictures as a sequence at this rate")
+    add(
+        "--looks",
+        type=int,
+        metavar="N",
+        help="frames of a recording that the networks look at at once; each takes memory and "
+        "keeps a core busy (default: one for each core, at most 4)",
+    )
     add("--no-progress", action="store_true", help="no progress line")
     configure_live(parser)
 
@@ -144,6 +151,7 @@ def _run_one(
         live=live_options(options),
         decode=options.decode,
         max_age_s=options.max_age,
+        looks=options.looks,
         segment_s=options.segment,
         page=options.page,
         show=options.show,

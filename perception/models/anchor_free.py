@@ -123,7 +123,7 @@ class AnchorFree:
         if card.family != "yunet":  # whose several outputs are joined first
             expected = self._first + len(card.classes) + 2 * self._points
             check_columns(engine, expected, card.classes, points=self._points)
-        self._pictures = PictureEngine(engine, card, pixels=pixels)
+        self._pictures = PictureEngine(engine, card, pixels=pixels, trims=True)
         self.input_size = self._pictures.input_size
         self.preprocessor = self._pictures.preprocessor
 

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -131,3 +132,52 @@ def test_a_public_file_without_a_card_has_none(bright_engine, tmp_path):
     engine = OpenVINOEngine(tmp_path / "plain.onnx")
     assert engine.card is None
     assert engine.infer({"images": pictures()})["predictions"].shape == (1, 15, 7)
+
+
+def test_several_threads_may_call_it_at_once(bright_engine):
+    ours = open_engine(bright_engine, backend="openvino", precision="fp32")
+    feeds = [pictures(height=32 * (1 + number % 3), width=64) * 0.1 * number for number in range(8)]
+    expected = [np.array(ours.infer({"images": feed})["predictions"]) for feed in feeds]
+
+    def work(number):
+        for _ in range(20):
+            found = ours.infer({"images": feeds[number]})["predictions"]
+            np.testing.assert_array_equal(found, expected[number])
+        return number
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(8))) == list(range(8))
+
+
+def made_for_one_size(path, *, flat=False):
+    """A file for 64x64 pictures: each pixel twice as bright; `flat`, of exactly so many pixels."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    constants = {"two": np.array(2, np.float32), "shape": np.array([1, 3 * 64 * 64], np.int64)}
+    nodes = [helper.make_node("Mul", ["images", "two"], ["bright" if flat else "predictions"])]
+    if flat:
+        nodes.append(helper.make_node("Reshape", ["bright", "shape"], ["predictions"]))
+    value = helper.make_tensor_value_info
+    out = [1, 3 * 64 * 64] if flat else [1, 3, 64, 64]
+    graph = helper.make_graph(
+        nodes,
+        "one_size",
+        [value("images", TensorProto.FLOAT, [1, 3, 64, 64])],
+        [value("predictions", TensorProto.FLOAT, out)],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, path)
+    return path
+
+
+def test_a_file_made_for_one_size_may_take_another(tmp_path):
+    ours = OpenVINOEngine(made_for_one_size(tmp_path / "free.onnx"), precision="fp32")
+    assert ours.takes((64, 32)) and ours.inputs[0].shape == (1, 3, 64, 64)
+    with pytest.raises(EngineError, match=r"must have shape \(1, 3, 64, 64\)"):
+        ours.infer({"images": np.ones((1, 3, 96, 32), np.float32)})
+    wide = ours.infer({"images": np.ones((1, 3, 32, 64), np.float32)})["predictions"]
+    assert wide.shape == (1, 3, 32, 64)
+    fixed = OpenVINOEngine(made_for_one_size(tmp_path / "fixed.onnx", flat=True), precision="fp32")
+    assert not fixed.takes((64, 32))

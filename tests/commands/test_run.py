@@ -311,3 +311,19 @@ def test_leaving_the_python_loop_early_leaves_a_playable_file(
                 break
     with av.open(str(tmp_path / "o.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 5
+
+
+def test_looking_ahead_changes_nothing_in_the_record(root: Path, tmp_path: Path) -> None:
+    frames = {}
+    for looks in (1, 3):
+        record = tmp_path / f"{looks}.jsonl"
+        clip = root / "sample_videos" / "city_street.mp4"
+        with perception.open(clip, jsonl=record, backend="onnxruntime", looks=looks) as run:
+            assert run.looks == looks
+            for _, _ in zip(range(20), run, strict=False):
+                pass
+        frames[looks] = [line for line in lines(record) if "frame" in line]
+        for line in frames[looks]:
+            del line["timings_ms"]
+    assert len(frames[1]) >= 20
+    assert frames[1][:20] == frames[3][:20]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,6 +118,36 @@ def test_the_input_takes_the_shape_of_the_source(
     card = make_card()
     model = AnchorFree(FunctionEngine(None, card, 8), card)
     assert model.input_size(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "takes", "expected"),
+    [
+        ((1280, 720), True, (416, 256)),
+        ((360, 640), True, (256, 416)),
+        ((500, 500), True, (416, 416)),
+        ((1280, 720), False, (416, 416)),
+    ],
+)
+def test_a_letterbox_of_one_size_loses_its_empty_rows_where_the_runtime_can(
+    source: tuple[int, int], takes: bool, expected: tuple[int, int]
+) -> None:
+    seen = []
+    box = (100.0, 40.0, 180.0, 120.0)
+
+    def network(tensor: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        size = tensor.shape[3], tensor.shape[2]
+        seen.append(size)
+        return encode([(box, 0, 0.9)], size, activated=True, objectness=True)
+
+    card = make_card(activated=True)
+    card = dataclasses.replace(card, input=InputSpec(size=(416, 416), fit="letterbox_top_left"))
+    engine = FunctionEngine(network, card, 8)
+    engine.inputs = (TensorSpec("images", np.dtype(np.float32), (1, 3, 416, 416)),)
+    engine.takes = lambda size: takes  # type: ignore[attr-defined]
+    found = AnchorFree(engine, card)(Frame(np.zeros((source[1], source[0], 3), np.uint8)))
+    assert seen == [expected]
+    assert found.xyxy[0] == pytest.approx(np.array(box) * max(source) / 416, rel=0.01)
 
 
 def test_an_output_of_other_width_is_refused() -> None:
