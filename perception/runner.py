@@ -16,7 +16,6 @@ every thread is joined, and the failure is raised in the caller.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from typing import Any
 
 from perception.channel import Aborted, Channel
 from perception.errors import PerceptionError, RequestError, RunError, SinkError, SourceError
+from perception.machine import usable_cores
 from perception.pipeline import Pipeline, Work
 from perception.report import Report
 from perception.sinks import Sink
@@ -43,11 +43,9 @@ CLOSE_TIMEOUT_S = 10.0
 HANDSHAKE_S = 0.5
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def looks_at_once(pipeline: Pipeline) -> int:
+    """Frames of a recording that are looked at at once, if nothing else is said."""
+    return min(MOST_LOOKS, usable_cores()) if pipeline.looks_together else 1
 
 
 @dataclass(slots=True)
@@ -100,7 +98,7 @@ class Run:
         if looks is not None and looks < 1:
             raise RequestError(f"looks must be 1 or more, but is {looks}")
         if looks is None:
-            looks = 1 if source.live else min(MOST_LOOKS, cores())
+            looks = 1 if source.live else looks_at_once(pipeline)
         self.looks = looks if pipeline.looks_together else 1
         self._looking: Channel[_Looking] = Channel(self.looks + 1)
         self._turn = threading.Lock()

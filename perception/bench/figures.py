@@ -15,6 +15,11 @@ END_TO_END, RECORD, VIDEO = "end to end", "with record", "with video"
 WHOLE = (END_TO_END, RECORD, VIDEO)
 
 
+def at_once(engine: str, looks: int) -> str:
+    """Name of the part that is an engine called from several threads."""
+    return f"{engine} x{looks}"
+
+
 @dataclass(slots=True)
 class Part:
     """One part's figures, a value per round.
@@ -63,7 +68,9 @@ class Benchmark:
     Attributes:
         parts: by name: decode, one per engine and per other stage, overlay, encode (each alone), then the whole:
             end to end without output, with the record, with record and overlay video.
-        engines: names of the parts that are engines alone.
+        engines: names of the parts that are engines alone, called from one thread.
+        looks: frames that the engines look at at once in the whole runs; above one, there is a part "NAME xLOOKS" for
+            each engine, called from so many threads.
         stages: milliseconds per stage inside the last run with video: p50, p95, p99, max; `latency` too.
         first_result_s: from the start of a fresh process to its first result, one value per start.
         settings: by engine: file, backend, input size.
@@ -82,6 +89,7 @@ class Benchmark:
     machine: dict[str, Any]
     duty: dict[str, float] = field(default_factory=dict)
     scaling: Scaling | None = None
+    looks: int = 1
 
     @property
     def cores(self) -> int:
@@ -108,10 +116,18 @@ class Benchmark:
         """The highest frame rate the bare parts allow, and what sets it."""
         together = sum(part.cpu for part in self.bare(whole))
         by_cores = 1000 * self.cores / together
-        slowest = min(self.bare(whole), key=lambda part: part.fps)
+        slowest = min(map(self._at_its_best, self.bare(whole)), key=lambda part: part.fps)
         if slowest.fps < by_cores:
             return slowest.fps, slowest.name
         return by_cores, f"{self.cores} cores"
+
+    def _at_its_best(self, part: Part) -> Part:
+        """An engine as fast as several threads call it."""
+        several = self.parts.get(at_once(part.name, self.looks))
+        if several is None:
+            return part
+        share = self.duty.get(part.name, 1.0)
+        return Part(part.name, [v * share for v in several.wall_ms], part.cpu_ms)
 
     @property
     def limit(self) -> str:
@@ -135,14 +151,18 @@ class Benchmark:
 
     @property
     def engine_share(self) -> float | None:
-        """Frame rate without output over the rate of the engines alone; None without an engine."""
+        """Frame rate without output over the rate of the engines alone in one thread; None without an engine."""
+        return self._share(self.bare(END_TO_END))
+
+    @property
+    def engines_share(self) -> float | None:
+        """The same over the rate of the engines alone in as many threads as the run has for them."""
+        return self._share([self._at_its_best(part) for part in self.bare(END_TO_END)])
+
+    def _share(self, parts: list[Part]) -> float | None:
         if not self.engines:
             return None
-        alone = sum(
-            statistics.median(part.wall_ms)
-            for part in self.bare(END_TO_END)
-            if part.name in self.engines
-        )
+        alone = sum(statistics.median(p.wall_ms) for p in parts if p.name in self.engines)
         return self.parts[END_TO_END].fps * alone / 1000
 
     def as_dict(self) -> dict[str, Any]:
@@ -161,7 +181,9 @@ class Benchmark:
             "first_result_s": [round(value, 3) for value in self.first_result_s],
             "cpu_overhead": {name: round(self.overhead(name), 4) for name in WHOLE},
             "bound_fps": {name: round(self.bound(name)[0], 2) for name in WHOLE},
-            "engine_share": None if self.engine_share is None else round(self.engine_share, 4),
+            "engine_share": _rounded(self.engine_share),
+            "engines_share": _rounded(self.engines_share),
+            "looks": self.looks,
             "limit": self.limit,
             "scaling": None if self.scaling is None else self.scaling.as_dict(),
         }
@@ -194,9 +216,10 @@ class Benchmark:
                 f"first result {statistics.median(self.first_result_s):.2f} s after the start of a process"
             )
         if self.engine_share is not None:
-            lines.append(
-                f"without output at {self.engine_share:.0%} of the rate of the engine alone"
-            )
+            share = f"without output at {self.engine_share:.0%} of the rate of the engine alone"
+            if self.looks > 1:
+                share += f" in one thread, {self.engines_share:.0%} of that in {self.looks} threads"
+            lines.append(share)
         lines += [
             f"CPU with video over the sum of the bare parts: {self.overhead(VIDEO):.2f}; "
             f"without output: {self.overhead(END_TO_END):.2f}",
@@ -205,3 +228,7 @@ class Benchmark:
         if self.scaling is not None:
             lines += ["", self.scaling.table()]
         return "\n".join(lines)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,6 +26,7 @@ from perception.bench.figures import (
     VIDEO,
     Benchmark,
     Part,
+    at_once,
 )
 from perception.bench.scaling import measure_scaling
 from perception.config import Config
@@ -32,6 +34,7 @@ from perception.errors import InputError, RunError
 from perception.machine import machine
 from perception.pipeline import Pipeline, Stage
 from perception.report import Report, quantiles_ms
+from perception.runner import looks_at_once
 from perception.sources import Source, open_source
 from perception.types import Frame, FrameResult, Planes
 
@@ -96,7 +99,7 @@ def measure(
                 for name, part in parts.items():
                     say(f"round {number + 1} of {rounds}: {name}")
                     _timed(part, bench.parts[name]())
-            report = bench.report
+            report, looks = bench.report, bench.looks
             count = bench.count
         engines, settings = bench.engines, bench.settings
     finally:
@@ -123,6 +126,7 @@ def measure(
         },
         machine=machine(),
         scaling=grown,
+        looks=looks,
     )
 
 
@@ -162,8 +166,12 @@ class _Bench:
         # Results as each stage finds them: with what the stages before it said.
         results = [pipeline(frame) for frame in pictures]
         self.parts: dict[str, Callable[[], Iterator[float]]] = {DECODE: self._decode}
+        self.looks = looks_at_once(pipeline)
         for stage in models:
-            self.parts[f"{stage.name} engine"] = partial(self._infer, stage.model)
+            name = f"{stage.name} engine"
+            self.parts[name] = partial(self._infer, stage.model)
+            if self.looks > 1 and stage.together:
+                self.parts[at_once(name, self.looks)] = partial(self._infer_together, stage.model)
         for stage in pipeline.stages:
             self.parts[f"{stage.name} stage"] = partial(self._stage, stage, results)
         self.parts[OVERLAY] = partial(self._draw, results)
@@ -188,6 +196,15 @@ class _Bench:
             start = perf_counter()
             model.engine.infer(feeds)
             yield perf_counter() - start
+
+    def _infer_together(self, model: Any) -> Iterator[float]:
+        """The same from as many threads as a run has for it."""
+        tensor, _ = model.preprocessor(self._pictures[0].size)(self._pictures[0])
+        feeds = {model.engine.inputs[0].name: tensor}
+        with ThreadPoolExecutor(self.looks) as pool:
+            calls = range(self.looks * len(self._pictures))
+            for _ in pool.map(lambda _: model.engine.infer(feeds), calls):
+                yield 0.0
 
     def _stage(self, stage: Stage, results: list[FrameResult]) -> Iterator[float]:
         """A whole stage: preparing, inferring, decoding; or tracking. Pictures come in their order, again and again."""

@@ -57,6 +57,15 @@ def test_a_part_that_is_slow_alone_is_the_limit_where_cores_abound():
     assert bench.limit.startswith("bounded by road engine, which alone reaches 100.0 fps; end to")
 
 
+def test_an_engine_called_from_several_threads_bounds_by_what_they_reach_together():
+    bench = benchmark(cores=16, looks=2)
+    bench.parts["road engine x2"] = part("road engine x2", 5.0, 10.0)
+    assert bench.bound(VIDEO) == (pytest.approx(1000 / 6), "encode")
+    assert bench.engine_share == pytest.approx(10 / 11)
+    assert bench.engines_share == pytest.approx(5 / 11)
+    assert "at 91% of the rate of the engine alone in one thread, 45% of that in 2" in bench.table()
+
+
 def test_an_engine_that_rests_counts_for_the_frames_on_which_it_runs():
     bench = benchmark(duty={"road engine": 0.5})
     assert [p.cpu for p in bench.bare(VIDEO)] == [5.0, 5.0, 12.0]
