@@ -12,18 +12,19 @@ PEERS is an environment of its own, so that nothing of it becomes a dependency o
     python -m venv PEERS && PEERS/bin/pip install onnxruntime av opencv-python-headless supervision trackers
 
 Four lines are this project's: *equal work* with the peers' weights in FP32 and their encoder's settings (x264
-veryfast, crf 23); *their weights* in bfloat16 where the machine has it, with our
-encoder's settings; and the detector and tracker of the configurations
+veryfast, crf 23); *their weights* with our defaults, that is the encoder's settings and the fastest arithmetic that was
+measured for this file and costs at most half a point of AP (`python -m engines.quantize WEIGHTS --family yolox --layout
+openvino` and `python -m engines.precision WEIGHTS --family yolox` beforehand); and the detector and tracker of the configurations
 that are shipped, the default one and `fast`.
 
-PSNR is of luma, 0 to 255, of the frames an entrant drew against what its video shows of them. "times" says whether
+PSNR is of luma, 0 to 255, of the frames an entrant drew against what its video shows of them. The *bound* is what no pipeline can exceed at equal work: the cores over the CPU time of decoder, network and encoder,
+each measured alone in the same rounds. "times" says whether
 every frame of the output lies where it lies in the source, "sound" whether the sound tracks are there.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import statistics
@@ -38,7 +39,6 @@ import av
 import cv2
 import numpy as np
 
-from perception.backends.choice import cpu_features
 from perception.config import DEFAULT, load_config
 from perception.errors import InputError
 from perception.machine import machine
@@ -54,7 +54,6 @@ PEERS = {
 ULTRALYTICS = {"Ultralytics, MJPG": "ultralytics_predict.py"}
 EQUAL, THEIR_WEIGHTS = "ours, equal work", "ours, their weights"
 OURS, FAST = "ours", "ours, fast"
-BF16 = 'backend = "openvino"\nprecision = "bf16"\n'
 DRAWN_FRAMES = 60
 TOLERANCE_S = 0.002  # of a frame's time: half of what a millisecond's rounding on both sides can be
 
@@ -82,6 +81,34 @@ class Entrant:
         }
 
 
+class Bare:
+    """What no pipeline can do without, each alone in one round after the other."""
+
+    def __init__(self, python: str, weights: Path) -> None:
+        self._command = [python, str(PROGRAMS / "bare_parts.py")]
+        self._weights = weights
+        self._rounds: list[dict[str, float]] = []
+
+    def one_round(self, clip: Path, folder: Path, frames: int | None) -> None:
+        words = [str(clip.resolve()), str(self._weights), str(folder / "bare.mp4")]
+        words += [] if frames is None else ["--frames", str(frames)]
+        done = subprocess.run([*self._command, *words], capture_output=True, text=True, check=True)
+        self._rounds.append(json.loads(done.stdout))
+
+    def figures(self, cores: int, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """CPU milliseconds of each part, the bound in frames a second, and what "equal work" reaches of it."""
+        parts = {
+            name: statistics.median(found[name] for found in self._rounds)
+            for name in self._rounds[0]
+        }
+        bound = 1000 * cores / sum(parts.values())
+        figures = {f"{name}_ms": round(value, 2) for name, value in parts.items()}
+        figures["fps"] = round(bound, 2)
+        if EQUAL in rows:
+            figures["reached"] = round(rows[EQUAL]["fps"] / bound, 3)
+        return figures
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("clips", nargs="+", type=Path)
@@ -96,6 +123,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     report: dict[str, Any] = {"schema": "perception-peers/1", "machine": machine(), "clips": {}}
+    report["bounds"] = {}
     report["peers"] = versions(options.python)
     with tempfile.TemporaryDirectory() as name:
         for clip in options.clips:
@@ -106,7 +134,9 @@ def main() -> int:
                 for entrant in entrants_for(options, Path(name))
                 if not options.only or any(word in entrant.name for word in options.only)
             ]
+            bare = Bare(options.python, options.weights.resolve())
             for number in range(options.rounds):
+                bare.one_round(clip, Path(name), options.frames)
                 for entrant in entrants:
                     print(f"{clip.name} round {number + 1}: {entrant.name}", file=sys.stderr)
                     one_round(entrant, clip, Path(name), options.frames)
@@ -114,7 +144,8 @@ def main() -> int:
                 entrant.output["psnr_db"] = quality(entrant, clip, Path(name))
             rows = {entrant.name: entrant.figures() for entrant in entrants}
             report["clips"][clip.name] = rows
-            print(table(clip.name, rows), flush=True)
+            report["bounds"][clip.name] = bare.figures(report["machine"]["cores"], rows)
+            print(table(clip.name, rows, report["bounds"][clip.name]), flush=True)
     if options.json is not None:
         options.json.write_text(json.dumps(report, indent=1) + "\n")
     return 0
@@ -129,7 +160,7 @@ def entrants_for(options: argparse.Namespace, folder: Path) -> list[Entrant]:
     fp32 = 'backend = "onnxruntime"\nprecision = "fp32"\n'
     texts = {
         EQUAL: detector + fp32 + tracker + '[video]\npreset = "veryfast"\ncrf = 23\n',
-        THEIR_WEIGHTS: detector + (BF16 if can_bf16() else "") + tracker,
+        THEIR_WEIGHTS: detector + tracker,
         OURS: detection_only(DEFAULT),
         FAST: detection_only("fast"),
     }
@@ -149,11 +180,6 @@ def entrants_for(options: argparse.Namespace, folder: Path) -> list[Entrant]:
             command = [python, str(PROGRAMS / program), "CLIP", str(Path(onnx).resolve())]
             found.append(Entrant(name, command, suffix=".avi"))
     return found
-
-
-def can_bf16() -> bool:
-    """Whether this machine has OpenVINO and bfloat16 arithmetic."""
-    return importlib.util.find_spec("openvino") is not None and "bf16" in cpu_features()
 
 
 def detection_only(name: str) -> str:
@@ -263,7 +289,7 @@ def versions(python: str) -> dict[str, str]:
     return {name: version for name, version in json.loads(done.stdout).items() if name in wanted}
 
 
-def table(clip: str, rows: dict[str, dict[str, Any]]) -> str:
+def table(clip: str, rows: dict[str, dict[str, Any]], bound: dict[str, Any]) -> str:
     """Markdown."""
     lines = [
         f"| {clip} | fps | CPU ms | peak MB | size of source | PSNR dB | times | sound |",
@@ -274,6 +300,12 @@ def table(clip: str, rows: dict[str, dict[str, Any]]) -> str:
             f"| {name} | {row['fps']:.1f} | {row['cpu_ms']:.1f} | {row['peak_mb']} "
             f"| {row['size_of_source']:.2f} | {row['psnr_db']:.1f} | {row['times']} | {row['sound']} |"
         )
+    parts = ", ".join(
+        f"{name.removesuffix('_ms')} {bound[name]:.1f}" for name in bound if name.endswith("_ms")
+    )
+    lines += ["", f"Bound at equal work: {bound['fps']:.1f} fps (CPU ms: {parts})"]
+    if "reached" in bound:
+        lines[-1] += f"; reached {bound['reached']:.0%}"
     return "\n".join([*lines, ""])
 
 

@@ -74,8 +74,22 @@ def test_a_round_measures_and_says_what_survived(peers, entrant, video, tmp_path
     assert figures["peak_mb"] > 10 and figures["size_of_source"] > 0
     assert figures["times"] == "kept" and figures["sound"] == "lost"
     assert 30 < figures["psnr_db"] < 60
-    text = peers.table("clip.mp4", {"made here": figures})
-    assert "| made here | 12.5 | 3.0 |" in text and text.count("\n") == 3
+    bound = {"decode_ms": 2.0, "network_ms": 8.0, "fps": 200.0, "reached": 0.5}
+    text = peers.table("clip.mp4", {"made here": figures}, bound)
+    assert "| made here | 12.5 | 3.0 |" in text
+    assert "Bound at equal work: 200.0 fps (CPU ms: decode 2.0, network 8.0); reached 50%\n" in text
+
+
+def test_the_bound_is_what_the_bare_parts_leave_to_all_cores(peers, bright_engine, video, tmp_path):
+    bare = peers.Bare(sys.executable, bright_engine)
+    for _ in range(2):
+        bare.one_round(video, tmp_path, None)
+    found = bare.figures(4, {peers.EQUAL: {"fps": 100.0}})
+    parts = [found[f"{name}_ms"] for name in ("decode", "network", "encode")]
+    assert min(parts) > 0
+    assert found["fps"] == pytest.approx(4000 / sum(parts), rel=0.05)
+    assert found["reached"] == pytest.approx(100 / found["fps"], rel=0.01)
+    assert "reached" not in bare.figures(4, {})
 
 
 def test_changed_times_and_lost_frames_are_seen(peers, video, tmp_path):
