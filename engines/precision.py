@@ -1,13 +1,10 @@
 """What INT8, bfloat16 and another runtime are worth, and cost: `python -m engines.precision`.
 
 Measures every engine of a folder in FP32 on ONNX Runtime and in every other way that this machine offers, in
-turns, by the processor time of one picture (so that other programs disturb little), and its AP on the pictures
-nobody trained on. Writes ``measured.json`` beside the engines, from which "auto" chooses
-(perception/backends/choice.py), and prints a Markdown table.
-
-Road detectors are judged by labelled pictures. Other detectors are judged by their own FP32 findings (scores of
-0.5 and more), which stand for the truth: a stricter test, as a change for the better counts against them too.
-Everything else is compared by its outputs alone (the root mean square difference from FP32) and is not chosen.
+turns, by the processor time of one 16:9 picture (so that other programs disturb little), or of four crops, and the
+figures that the engine is judged by (`engines.judging`). Writes ``measured.json`` beside the engines, from which
+"auto" chooses (perception/backends/choice.py), and prints a Markdown table. A change is in points (hundredths) of
+the figure that lost most.
 """
 
 from __future__ import annotations
@@ -16,33 +13,24 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import process_time
 
-import cv2
-import numpy as np
-
-from engines.data.sets import judged_sets
-from engines.quantize import calibration_pictures, inputs_for
-from engines.validate import MIN_SCORE, judge
+from engines.judging import Scores, score, typical_input
+from engines.quantize import public_card
 from perception.backends import Engine, open_engine
 from perception.backends.choice import MEASURED, cpu_features, sha256
-from perception.errors import EngineError, InputError, PerceptionError
-from perception.evaluation.detection import Figures, Group, Truth, evaluate
+from perception.errors import EngineError, PerceptionError
 from perception.machine import machine
-from perception.models.detector import FAMILIES, Detector
-from perception.types import F32, Frame
+from perception.models.detector import PUBLIC_CARDS
+from perception.types import F32
 
 WAYS = (("onnxruntime", "int8"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"))
 WEIGHTS = Path(__file__).parent / "weights"
-DATA = "../shared/data/road"
-# Pictures for the detectors of other tasks, in which there is something for them to find.
-OTHER_DATA = {"face": "../shared/data/driver"}
-JUDGED_PICTURES = 80
-SURE = 0.5  # score from which a finding of FP32 stands for the truth
-ROUNDS = 40
+SHARED = "../shared"
+ROUNDS = 60
 # What a precision is good for only where the CPU has it.
 NEEDS = {"bf16": "bf16", "int8": "int8"}
 
@@ -52,10 +40,10 @@ class Way:
     """An engine on one runtime in one precision.
 
     Attributes:
-        speed: how many times as fast as FP32 on ONNX Runtime, by processor time of one picture.
-        ap: mean over the judged groups; None for engines that are no detectors.
-        ap_change: against FP32 on ONNX Runtime.
-        difference: of outputs, root mean square, of the FP32 output's.
+        milliseconds: of processor time for one picture or four crops.
+        speed: how many times as fast as FP32 on ONNX Runtime.
+        figures: that the engine is judged by, 0 to 1.
+        change: of the figure that lost most, against FP32 on ONNX Runtime; `worst` names it.
         sha256: of the file.
     """
 
@@ -63,9 +51,9 @@ class Way:
     precision: str
     milliseconds: float
     speed: float
-    ap: float | None
-    ap_change: float | None
-    difference: float
+    figures: Scores
+    change: float
+    worst: str
     sha256: str
     needs: str
     cpu: str
@@ -76,7 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "engines", nargs="*", help="ONNX files in FP32; default: all committed ones"
     )
-    parser.add_argument("--data", default=DATA)
+    parser.add_argument(
+        "--family", choices=sorted(PUBLIC_CARDS), help="what a public checkpoint without a card is"
+    )
+    parser.add_argument(
+        "--shared", default=SHARED, help="folder with data, clips and reference weights"
+    )
     parser.add_argument("--no-write", action="store_true", help="print only")
     arguments = parser.parse_args(argv)
     paths = [Path(name) for name in arguments.engines] or sorted(
@@ -84,9 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         for path in paths:
-            ways = measure(path, arguments.data)
+            ways = measure(path, arguments.shared, family=arguments.family)
             print(table(path.stem, ways), flush=True)
-            if not arguments.no_write and ways[0].ap is not None:
+            if not arguments.no_write:
                 write(path, ways)
     except PerceptionError as error:
         print(f"engines.precision: {error}", file=sys.stderr)
@@ -94,33 +87,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(path: Path, data: str) -> list[Way]:
-    """FP32 on ONNX Runtime first, then every other way that works here."""
-    engines = {("onnxruntime", "fp32"): open_engine(path, backend="onnxruntime", precision="fp32")}
-    for backend, precision in WAYS:
-        try:
-            engines[backend, precision] = open_engine(path, backend=backend, precision=precision)
-        except EngineError as error:
-            print(f"{path.stem} on {backend} in {precision}: {error}", file=sys.stderr)
-    base = engines["onnxruntime", "fp32"]
-    assert base.card is not None
-    fixed = min(base.inputs[0].shape[2:]) > 0
-    pictures = list(inputs_for(base.card, calibration_pictures(data, 8), fixed=fixed))
-    costs = milliseconds(engines, pictures[0])
-    scores = {way: score(engine, base, data) for way, engine in engines.items()}
-    ways = []
+def measure(path: Path, shared: str, *, family: str | None = None) -> list[Way]:
+    """FP32 on ONNX Runtime first, then every other way that works here.
+
+    Args:
+        path: the FP32 file.
+        shared: folder with data, clips and reference weights.
+        family: of a public checkpoint, which carries no card.
+    """
     first = "onnxruntime", "fp32"
+    engines = _opened(path, (first, *WAYS))
+    card = engines[first].card or public_card(path, family)
+    costs = milliseconds({way: (e, typical_input(e, card)) for way, e in engines.items()})
+    for engine in engines.values():
+        engine.close()
+    # Opened afresh, as what an engine was compiled for so far may change its last digits.
+    engines = _opened(path, tuple(engines))
+    base = engines[first]
+    scores = {way: score(engine, card, base, shared=shared) for way, engine in engines.items()}
+    ways = []
     for way, engine in engines.items():
-        ap, known = scores[way], scores[first]
+        changes = {name: scores[way][name] - known for name, known in scores[first].items()}
+        worst = min(changes, key=lambda name: changes[name])
         ways.append(
             Way(
                 backend=way[0],
                 precision=way[1],
                 milliseconds=round(costs[way], 2),
                 speed=round(costs[first] / costs[way], 3),
-                ap=ap,
-                ap_change=None if ap is None or known is None else round(ap - known, 4),
-                difference=round(difference(base, engine, pictures), 5),
+                figures={name: round(value, 4) for name, value in scores[way].items()},
+                change=round(changes[worst], 4),
+                worst=worst,
                 sha256=sha256(engine.path),
                 needs=NEEDS.get(way[1], ""),
                 cpu=machine()["cpu"],
@@ -129,76 +126,29 @@ def measure(path: Path, data: str) -> list[Way]:
     return ways
 
 
+def _opened(path: Path, ways: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Engine]:
+    """The engine in each of these ways that works here; the others are told on the error stream."""
+    engines = {}
+    for backend, precision in ways:
+        try:
+            engines[backend, precision] = open_engine(path, backend=backend, precision=precision)
+        except EngineError as error:
+            print(f"{path.stem} on {backend} in {precision}: {error}", file=sys.stderr)
+    return engines
+
+
 def milliseconds(
-    engines: dict[tuple[str, str], Engine], tensor: F32
+    engines: Mapping[tuple[str, str], tuple[Engine, F32]],
 ) -> dict[tuple[str, str], float]:
-    """Median processor time of one picture, the engines taking turns."""
+    """Median processor time of each engine for its input, the engines taking turns."""
     times: dict[tuple[str, str], list[float]] = {way: [] for way in engines}
     for number in range(ROUNDS + 3):
-        for way, engine in engines.items():
+        for way, (engine, tensor) in engines.items():
             start = process_time()
             engine.infer({engine.inputs[0].name: tensor})
             if number >= 3:
                 times[way].append((process_time() - start) * 1e3)
     return {way: statistics.median(values) for way, values in times.items()}
-
-
-def score(engine: Engine, base: Engine, data: str) -> float | None:
-    """Mean AP of a detector over its groups; None for what is no detector.
-
-    Args:
-        engine: to be judged.
-        base: the same network in FP32.
-        data: labelled road pictures.
-    """
-    card = engine.card
-    if card is None or card.family not in FAMILIES:
-        return None
-    if card.task == "road":
-        figures = judge(judged_sets((data,)), Detector(engine, min_score=MIN_SCORE).model)
-    else:
-        pictures = calibration_pictures(OTHER_DATA.get(card.task, data), JUDGED_PICTURES)
-        figures = by_itself(engine, base, [read_picture(path) for path in pictures])
-    return round(float(np.mean([figure.ap for figure in figures.values()])), 4)
-
-
-def by_itself(engine: Engine, base: Engine, frames: Sequence[Frame]) -> dict[str, Figures]:
-    """Figures by class of a detector, with what `base` finds surely as the truth."""
-    sure, all_found = (
-        Detector(base, min_score=SURE).model,
-        Detector(engine, min_score=MIN_SCORE).model,
-    )
-    truths, found = [], []
-    for frame in frames:
-        wanted = sure(frame)
-        labels = tuple(wanted.classes[k] for k in wanted.class_id)
-        truths.append(
-            Truth(Path(str(frame.path)), frame.size, wanted.xyxy, labels, tuple(wanted.classes))
-        )
-        found.append(all_found(frame))
-    names = found[0].classes
-    groups = [Group(name, (name,), (name,), ((name,),)) for name in names]
-    return evaluate(truths, found, groups)
-
-
-def read_picture(path: Path) -> Frame:
-    """A picture file as a frame."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path}: the picture cannot be decoded")
-    return Frame(np.asarray(image, np.uint8), path=str(path))
-
-
-def difference(base: Engine, engine: Engine, pictures: Sequence[F32]) -> float:
-    """Root mean square difference of the outputs, of those of `base`."""
-    off = size = 0.0
-    for tensor in pictures:
-        wanted = {k: v.copy() for k, v in base.infer({base.inputs[0].name: tensor}).items()}
-        found = engine.infer({engine.inputs[0].name: tensor})
-        for expected, actual in zip(wanted.values(), found.values(), strict=True):
-            off += float(np.square(actual.astype(np.float64) - expected).sum())
-            size += float(np.square(expected.astype(np.float64)).sum())
-    return float(np.sqrt(off / max(size, 1e-12)))
 
 
 def write(path: Path, ways: Sequence[Way]) -> None:
@@ -211,17 +161,16 @@ def write(path: Path, ways: Sequence[Way]) -> None:
 
 def table(name: str, ways: Sequence[Way]) -> str:
     """Markdown, one line per way."""
+    names = list(ways[0].figures)
     lines = [
-        f"| {name} | ms of CPU | speed | AP | change, points | outputs differ |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"| {name} | ms of CPU | speed | {' | '.join(names)} | change, points |",
+        "| --- | --- | --- |" + " --- |" * (len(names) + 1),
     ]
-    for way in ways:
-        ap = "-" if way.ap is None else f"{way.ap:.4f}"
-        change = "-" if way.ap_change is None else f"{100 * way.ap_change:+.2f}"
-        lines.append(
-            f"| {way.backend} {way.precision} | {way.milliseconds:.2f} | {way.speed:.2f} | {ap} "
-            f"| {change} | {way.difference:.2%} |"
-        )
+    for number, way in enumerate(ways):
+        change = f"{100 * way.change:+.2f}" if number else ""
+        cells = [f"{way.milliseconds:.2f}", f"{way.speed:.2f}"]
+        cells += [f"{way.figures[key]:.4f}" for key in names]
+        lines.append(f"| {way.backend} {way.precision} | {' | '.join(cells)} | {change} |")
     present = ", ".join(sorted(cpu_features())) or "nothing special"
     missing = [
         f"{backend} {precision}"

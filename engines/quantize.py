@@ -9,6 +9,8 @@ too (its kernels take and give 8 bits); ``openvino`` quantises the convolutions'
 out the activation function in FP32 before they store 8 bits); ``tensorrt`` does so too, without zero points, and
 leaves weights in FP32 before their Q/DQ pair and biases alone, as TensorRT 8.6 to 11 take a quantised network.
 
+A public checkpoint carries no card: `--family` says what it is, and the variant carries the card that follows.
+
 FP16 keeps what follows the last layer with weights in FP32 (perception/backends/trt_half.py); it is for
 runtimes on GPUs: CPUs without FP16 arithmetic convert back and gain nothing.
 """
@@ -27,6 +29,7 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
+import onnx.version_converter
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -36,18 +39,21 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from engines.rewrite import focus_as_convolution
+from engines.rewrite import cells_by_transposed_maps, focus_as_convolution
+from perception.backends import open_engine
 from perception.backends.choice import variant_path
 from perception.backends.trt_half import to_half
 from perception.card import EngineCard
 from perception.errors import EngineError, InputError, PerceptionError, RequestError
 from perception.evaluation.detection import load_truth
+from perception.models.detector import PUBLIC_CARDS
 from perception.preprocess import Preprocessor, fitting_size
 from perception.types import F32, Frame
 
 LAYOUTS = ("onnxruntime", "openvino", "tensorrt")
 CALIBRATION = "../shared/data/road"
 CALIBRATION_PICTURES = 96
+PER_CHANNEL = 13  # the first opset whose quantisation has a scale per channel
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Operators ONNX Runtime has 8-bit kernels for, as far as our networks use them.
 BETWEEN = ["Conv", "Gemm", "MatMul", "Sigmoid", "Mul", "Add", "Concat", "MaxPool", "Resize", "Relu"]
@@ -59,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("engine", help="the FP32 ONNX file")
     parser.add_argument("-o", "--output", help="default: beside it, NAME.int8.onnx and the like")
     parser.add_argument("--fp16", action="store_true", help="FP16 instead of INT8")
+    parser.add_argument(
+        "--family", choices=sorted(PUBLIC_CARDS), help="what a public checkpoint without a card is"
+    )
     parser.add_argument("--layout", choices=LAYOUTS, default="onnxruntime")
     parser.add_argument("--pictures", default=CALIBRATION, help="folder, or COCO data with a split")
     parser.add_argument(
@@ -75,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = Path(arguments.output or beside)
     try:
         if arguments.fp16:
-            write_half(engine, output)
+            write_half(engine, output, family=arguments.family)
         else:
             write_int8(
                 engine,
@@ -83,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 pictures=calibration_pictures(arguments.pictures, arguments.count),
                 layout=arguments.layout,
                 change=arguments.change,
+                family=arguments.family,
             )
     except PerceptionError as error:
         print(f"engines.quantize: {error}", file=sys.stderr)
@@ -131,6 +141,7 @@ def write_int8(
     pictures: Sequence[Path],
     layout: str = "onnxruntime",
     change: float | None = None,
+    family: str | None = None,
 ) -> None:
     """Write the INT8 variant of an engine.
 
@@ -140,6 +151,7 @@ def write_int8(
         pictures: to calibrate with.
         layout: for which runtime, of LAYOUTS.
         change: of AP against FP32 (-0.004), for the card; None when nobody measured it.
+        family: of a public checkpoint, which carries no card.
 
     Raises:
         InputError: no such file, or a picture cannot be decoded.
@@ -148,8 +160,12 @@ def write_int8(
     """
     if layout not in LAYOUTS:
         raise RequestError(f"layout must be {' or '.join(LAYOUTS)}, but is {layout!r}")
-    model, card = _opened(engine)
+    model, card = _opened(engine, family)
     focus_as_convolution(model)
+    if layout == "openvino":
+        cells_by_transposed_maps(model)
+    if model.opset_import[0].version < PER_CHANNEL:
+        model = onnx.version_converter.convert_version(model, PER_CHANNEL)
     kept = sensitive_nodes(model) + depthwise_nodes(model)
     name = model.graph.input[0].name
     shape = model.graph.input[0].type.tensor_type.shape.dim
@@ -190,14 +206,14 @@ def write_int8(
     _save(onnx.load(str(output)), output, card, engine, "int8", layout=layout, metric=metric)
 
 
-def write_half(engine: Path, output: Path) -> None:
-    """Write the FP16 variant of an engine.
+def write_half(engine: Path, output: Path, *, family: str | None = None) -> None:
+    """Write the FP16 variant of an engine; `family` is that of a public checkpoint, which carries no card.
 
     Raises:
         InputError: no such file.
         EngineError: the file carries no card, or a node's type cannot be found out.
     """
-    model, card = _opened(engine)
+    model, card = _opened(engine, family)
     half, _ = to_half(model)
     _save(half, output, card, engine, "fp16", layout="", metric=dict(card.metric))
 
@@ -242,17 +258,35 @@ class _Reader(CalibrationDataReader):
         return None if tensor is None else {self._name: tensor}
 
 
-def _opened(engine: Path) -> tuple[onnx.ModelProto, EngineCard]:
+def _opened(engine: Path, family: str | None) -> tuple[onnx.ModelProto, EngineCard]:
     if not engine.is_file():
         raise InputError(f"{engine}: no such file")
     model = onnx.load(str(engine))
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     card = EngineCard.from_metadata(metadata, where=str(engine))
     if card is None:
-        raise EngineError(f"{engine}: carries no card, which says how to prepare pictures for it")
+        card = public_card(engine, family)
     if card.precision != "fp32":
         raise EngineError(f"{engine}: is {card.precision} already; give the FP32 file")
     return model, card
+
+
+def public_card(engine: Path, family: str | None) -> EngineCard:
+    """What is known of a public checkpoint of this family.
+
+    Raises:
+        EngineError: it needs to be told its family, or is not of it.
+    """
+    if family is None:
+        raise EngineError(
+            f"{engine}: carries no card, which says how to prepare pictures for it; name its family: "
+            f"--family {' or '.join(sorted(PUBLIC_CARDS))}"
+        )
+    opened = open_engine(engine, backend="onnxruntime", precision="fp32")
+    try:
+        return PUBLIC_CARDS[family](opened)
+    finally:
+        opened.close()
 
 
 def _save(

@@ -3,12 +3,15 @@
 YOLOX begins by laying 2x2 pixels side by side as channels ("focus": four strided slices and a concatenation)
 and convolving 3x3. The same sums are one 6x6 convolution of stride 2 on the picture itself (as YOLOv5 6.0
 writes it), without the four copies of the picture.
+
+Detectors that end in rows of cells get them from each map by itself.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx.shape_inference
 from onnx import helper, numpy_helper
 
 INT64_MAX_HALF = 2**62
@@ -124,3 +127,72 @@ def _remove_unused(graph: onnx.GraphProto) -> None:
     del graph.node[:], graph.initializer[:]
     graph.node.extend(kept)
     graph.initializer.extend(constants)
+
+
+def cells_by_transposed_maps(model: onnx.ModelProto) -> bool:
+    """Make rows of cells from each map by itself, instead of turning all of them over at the end, in place.
+
+    Detectors end in ``Reshape (B, C, H, W) -> (B, C, H W)`` of every map, concatenation and one transposition to
+    (B, cells, C). A runtime that keeps channels last, as OpenVINO does, copies everything twice for it; maps that
+    are transposed to (B, H, W, C) first lie that way already.
+
+    Returns:
+        Whether the graph ends so; otherwise it is left as it is.
+    """
+    graph = model.graph
+    maker = {output: node for node in graph.node for output in node.output}
+    shapes = _shapes(model)
+    turned = maker.get(graph.output[0].name)
+    if turned is None or turned.op_type != "Transpose" or _attribute(turned, "perm") != [0, 2, 1]:
+        return False
+    joined = maker.get(turned.input[0])
+    if joined is None or joined.op_type != "Concat" or _attribute(joined, "axis") not in (2, -1):
+        return False
+    flat = [maker.get(name) for name in joined.input]
+    if any(node is None or node.op_type != "Reshape" for node in flat):
+        return False
+    rows = []
+    for number, node in enumerate(flat):
+        assert node is not None
+        before, after = shapes.get(node.input[0], []), shapes.get(node.output[0], [])
+        if len(before) != 4 or len(after) != 3 or before[1] < 0 or before[1] != after[1]:
+            return False
+        rows.append((node.input[0], before[1], f"{turned.output[0]}.map{number}"))
+    place = next(index for index, node in enumerate(graph.node) if node is turned)
+    made = []
+    for source, channels, name in rows:
+        shape = numpy_helper.from_array(np.array([0, -1, channels], np.int64), f"{name}.shape")
+        graph.initializer.append(shape)
+        made += [
+            helper.make_node(
+                "Transpose", [source], [f"{name}.last"], name=f"{name}.last", perm=[0, 2, 3, 1]
+            ),
+            helper.make_node("Reshape", [f"{name}.last", shape.name], [name], name=name),
+        ]
+    made.append(
+        helper.make_node(
+            "Concat", [name for *_, name in rows], list(turned.output), name=turned.name, axis=1
+        )
+    )
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes[:place], *made, *nodes[place + 1 :]])
+    _remove_unused(graph)
+    return True
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> object:
+    for item in node.attribute:
+        if item.name == name:
+            value: object = helper.get_attribute_value(item)
+            return value
+    return None
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, list[int]]:
+    """Of every value as far as they follow from the graph; -1 stands for a dimension that may vary."""
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    return {
+        value.name: [d.dim_value or -1 for d in value.type.tensor_type.shape.dim]
+        for value in (*inferred.value_info, *inferred.input, *inferred.output)
+    }

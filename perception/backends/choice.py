@@ -1,9 +1,10 @@
 """What "auto" stands for on this machine: runtime and precision of an engine, never silently.
 
     1. TensorRT, where a GPU and a plan built for this engine are present.
-    2. On a CPU, the fastest of what was measured for this very file and costs at most half a point of AP, as
-       ``measured.json`` beside the engine says (`python -m engines.precision` writes it), if the machine has what
-       it needs: OpenVINO installed, bfloat16 arithmetic, the INT8 variant's file.
+    2. On a CPU, the fastest of what was measured for this very file and costs at most half a point of what it is
+       judged by (AP; IoU and F1; accuracy), as ``measured.json`` beside the engine says (`python -m
+       engines.precision` writes it), if the machine has what it needs: OpenVINO installed, bfloat16 arithmetic, the
+       INT8 variant's file.
     3. ONNX Runtime in FP32: every other engine, and every machine for which nothing was measured.
 
 Each choice is one log line that says why.
@@ -27,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 MEASURED = "measured.json"
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
-# By so much AP (0 to 1) a precision that is chosen by itself may differ from FP32.
+# By so much of the figure it is judged by (0 to 1) a precision that is chosen by itself may be worse than FP32.
 LARGEST_LOSS = 0.005
 
 
@@ -145,7 +146,7 @@ def _measured(path: Path) -> Choice | None:
             return None
         rows = sorted(entry["ways"], key=lambda row: -row["speed"])
         for row in rows:
-            if row["speed"] > 1 and row["ap_change"] >= -LARGEST_LOSS:
+            if row["speed"] > 1 and row["change"] >= -LARGEST_LOSS:
                 choice = _offered(path, row)
                 if choice is not None:
                     return choice
@@ -173,7 +174,7 @@ def _offered(path: Path, row: Mapping[str, Any]) -> Choice | None:
         options = {"precision": precision}
     why = (
         f"{precision} was measured {row['speed']:.2f} times as fast as ONNX Runtime's fp32 "
-        f"on {row['cpu']}, AP {100 * row['ap_change']:+.1f} points"
+        f"on {row['cpu']}, {row['worst']} {100 * row['change']:+.1f} points"
     )
     return Choice(file, backend, options, why)
 

@@ -202,6 +202,9 @@ class OpenVINOEngine:
                 model = self._model.clone()
                 if key != ANY:
                     model.reshape(dict(enumerate(map(list, key))))
+                elif any(self._sizes.values()):
+                    # Made for one size, but it has been given others.
+                    model.reshape({0: [*self.inputs[0].shape[:2], -1, -1]})
                 self._compiled[key] = self._core.compile_model(model, "CPU", self._settings)
             return key, self._compiled[key]
 

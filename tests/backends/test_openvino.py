@@ -18,7 +18,7 @@ from perception.errors import EngineError, RequestError
 if importlib.util.find_spec("openvino") is None:
     pytest.skip("needs OpenVINO: pip install 'road-perception[openvino]'", allow_module_level=True)
 
-from perception.backends.openvino import OpenVINOEngine, compiled_folder
+from perception.backends.openvino import SIZES_OF_THEIR_OWN, OpenVINOEngine, compiled_folder
 
 
 @pytest.fixture(autouse=True)
@@ -170,6 +170,14 @@ def made_for_one_size(path, *, flat=False):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, path)
     return path
+
+
+def test_a_file_made_for_one_size_takes_pictures_of_every_shape(tmp_path):
+    ours = OpenVINOEngine(made_for_one_size(tmp_path / "free.onnx"), precision="fp32")
+    for height in range(32, 32 * (SIZES_OF_THEIR_OWN + 4), 32):
+        assert ours.takes((64, height))
+        found = ours.infer({"images": np.ones((1, 3, height, 64), np.float32)})["predictions"]
+        assert found.shape == (1, 3, height, 64) and (found == 2).all()
 
 
 def test_a_file_made_for_one_size_may_take_another(tmp_path):

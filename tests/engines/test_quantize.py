@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import pytest
 
-from engines import precision
 from engines.export import variants
 from engines.quantize import (
     calibration_pictures,
@@ -22,7 +21,6 @@ from engines.quantize import (
 from perception.backends import open_engine
 from perception.backends.choice import sha256
 from perception.errors import EngineError, InputError, RequestError
-from perception.types import Frame
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +148,12 @@ def test_what_cannot_be_quantised_is_refused(tmp_path, bright_engine, pictures):
     model = onnx.load(str(bright_engine))
     del model.metadata_props[:]
     onnx.save(model, str(plain))
-    with pytest.raises(EngineError, match="carries no card"):
+    with pytest.raises(
+        EngineError, match=r"carries no card.*--family ultralight or yolox or yunet"
+    ):
         write_int8(plain, tmp_path / "o.onnx", pictures=chosen)
+    with pytest.raises(EngineError, match="a YOLOX export must have"):
+        write_int8(plain, tmp_path / "o.onnx", pictures=chosen, family="yolox")
     half = tmp_path / "half.onnx"
     write_half(bright_engine, half)
     with pytest.raises(EngineError, match="is fp16 already; give the FP32 file"):
@@ -193,48 +195,51 @@ def test_an_export_writes_the_variants_it_was_asked_for(tmp_path, bright_engine,
     assert all((tmp_path / name).is_file() for name in names)
 
 
-def test_the_table_of_precisions_is_what_auto_reads(tmp_path, bright_engine):
-    engine = tmp_path / "bright.onnx"
-    engine.write_bytes(bright_engine.read_bytes())
-    row = precision.Way(
-        backend="openvino",
-        precision="bf16",
-        milliseconds=1.0,
-        speed=1.5,
-        ap=0.5,
-        ap_change=0.0,
-        difference=0.001,
-        sha256=sha256(engine),
-        needs="bf16",
-        cpu="some",
+def public_yolox(path, *, side=64):
+    """A network as public YOLOX exports are: opset 11, one input size, three maps, no card."""
+    node, rng = onnx.helper.make_node, np.random.default_rng(0)
+    weights = {"body": rng.normal(0, 0.01, (4, 3, 1, 1))}
+    nodes = [node("Conv", ["images", "body"], ["a"], name="body")]
+    for stride in (8, 16, 32):
+        weights[f"w{stride}"] = rng.normal(0, 0.1, (85, 4, 1, 1))
+        size = [stride, stride]
+        nodes += [
+            node("AveragePool", ["a"], [f"p{stride}"], kernel_shape=size, strides=size),
+            node("Conv", [f"p{stride}", f"w{stride}"], [f"c{stride}"], name=f"head{stride}"),
+            node("Reshape", [f"c{stride}", "rows"], [f"r{stride}"]),
+        ]
+    nodes += [
+        node("Concat", ["r8", "r16", "r32"], ["joined"], axis=2),
+        node("Transpose", ["joined"], ["output"], perm=[0, 2, 1]),
+    ]
+    cells = sum((side // stride) ** 2 for stride in (8, 16, 32))
+    constants = [
+        onnx.numpy_helper.from_array(value.astype(np.float32), name)
+        for name, value in weights.items()
+    ]
+    constants.append(onnx.numpy_helper.from_array(np.array([1, 85, -1], np.int64), "rows"))
+    made = onnx.helper.make_graph(
+        nodes,
+        "yolox",
+        [onnx.helper.make_tensor_value_info("images", 1, [1, 3, side, side])],
+        [onnx.helper.make_tensor_value_info("output", 1, [1, cells, 85])],
+        constants,
     )
-    precision.write(engine, [row, row])
-    content = json.loads((tmp_path / "measured.json").read_text())
-    assert content["bright"]["sha256"] == sha256(engine)
-    assert [way["precision"] for way in content["bright"]["ways"]] == ["bf16"]
-    assert "| openvino bf16 | 1.00 | 1.50 | 0.5000 | +0.00 | 0.10% |" in precision.table(
-        "bright", [row]
-    )
+    opset = [onnx.helper.make_opsetid("", 11)]
+    onnx.save(onnx.helper.make_model(made, opset_imports=opset, ir_version=8), str(path))
+    return path
 
 
-def test_a_detector_without_labels_is_judged_by_its_own_findings(bright_engine, tmp_path):
-    engine = open_engine(bright_engine, backend="onnxruntime")
-    frames = []
-    for x in (0, 32, 96):
-        image = np.full((96, 160, 3), 60, np.uint8)
-        image[32:64, x : x + 32] = 230
-        frames.append(Frame(image))
-    same = precision.by_itself(engine, engine, frames)
-    assert list(same) == ["car"] and same["car"].ap == pytest.approx(1.0)
-
-    class Blind:
-        path, backend, card = engine.path, engine.backend, engine.card
-        inputs, outputs = engine.inputs, engine.outputs
-
-        def infer(self, feeds):
-            return {name: value - 20 for name, value in engine.infer(feeds).items()}
-
-        def close(self):
-            pass
-
-    assert precision.by_itself(Blind(), engine, frames)["car"].ap == 0.0
+def test_a_public_checkpoint_gets_a_card_and_keeps_its_size(tmp_path, pictures):
+    engine = public_yolox(tmp_path / "nano.onnx")
+    arguments = [str(engine), "--family", "yolox", "--pictures", str(pictures)]
+    assert main([*arguments, "--layout", "openvino"]) == 0
+    variant = open_engine(tmp_path / "nano.int8-openvino.onnx", backend="onnxruntime")
+    card = variant.card
+    assert (card.family, card.name, card.precision) == ("yolox", "nano", "int8")
+    assert card.input.size == (64, 64) and variant.inputs[0].shape == (1, 3, 64, 64)
+    feed = np.random.default_rng(1).uniform(0, 255, (1, 3, 64, 64)).astype(np.float32)
+    expected = open_engine(engine, backend="onnxruntime").infer({"images": feed})["output"].copy()
+    found = variant.infer({"images": feed})["output"]
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()

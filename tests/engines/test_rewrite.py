@@ -8,7 +8,12 @@ import onnxruntime
 import torch
 from torch import nn
 
-from engines.rewrite import MARK, focus_as_convolution, focus_weight
+from engines.rewrite import (
+    MARK,
+    cells_by_transposed_maps,
+    focus_as_convolution,
+    focus_weight,
+)
 
 
 class Focus(nn.Module):
@@ -71,3 +76,34 @@ def test_a_graph_that_begins_otherwise_is_left_as_it_is(tmp_path, bright_engine)
         before = model.SerializeToString()
         assert not focus_as_convolution(model)
         assert model.SerializeToString() == before
+
+
+class Heads(nn.Module):
+    """Two maps as rows of cells, as detectors end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 2, 2)
+        self.second = nn.Conv2d(3, 6, 4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = [self.first(x), self.second(x)]
+        return torch.cat([one.flatten(2) for one in maps], 2).transpose(1, 2)
+
+
+def test_cells_come_from_each_map_by_itself_with_the_same_results(tmp_path):
+    model = exported(Heads(), tmp_path / "heads.onnx")
+    feed = np.random.default_rng(0).normal(size=(2, 3, 24, 40)).astype(np.float32)
+    expected = outputs(model, feed)
+    assert cells_by_transposed_maps(model)
+    onnx.checker.check_model(model, full_check=True)
+    np.testing.assert_array_equal(outputs(model, feed), expected)
+    last = [node for node in model.graph.node if node.output[0] == model.graph.output[0].name]
+    assert [node.op_type for node in last] == ["Concat"]
+    assert not cells_by_transposed_maps(model), "it does not end so any more"
+
+
+def test_other_ends_are_left_alone(tmp_path):
+    model = exported(Focus(), tmp_path / "focus.onnx")
+    before = model.SerializeToString()
+    assert not cells_by_transposed_maps(model) and model.SerializeToString() == before
