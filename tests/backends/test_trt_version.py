@@ -41,13 +41,12 @@ OBJECTS = {
         "cache": "ITimingCache",
         "kind": "LayerType",
     },
-    "trt.py": {
+    "trt_execution.py": {
         "engine": "ICudaEngine",
         "self.native": "ICudaEngine",
-        "runtime": "Runtime",
+        "self._runtime": "Runtime",
         "context": "IExecutionContext",
         "profile.context": "IExecutionContext",
-        "inspector": "EngineInspector",
     },
     "trt_inspect.py": {"engine": "ICudaEngine", "inspector": "EngineInspector"},
 }
