@@ -112,7 +112,7 @@ def test_only_the_runner_starts_threads(root: Path) -> None:
         "bench/measure.py",
         "runner.py",
         "commands/run.py",
-        "backends/trt_network.py",
+        "backends/trt_watch.py",
         "sinks/page.py",
         "sources/gstreamer.py",
         "streams.py",

@@ -25,9 +25,10 @@ from perception.backends.trt_cache import Plan, PlanCache, PlanKey, writable_cac
 from perception.backends.trt_cuda import Cuda
 from perception.backends.trt_inspect import precision_problem, precisions_of
 from perception.backends.trt_model import ModelFile, Profile, profiles_for, read_model, shapes_text
-from perception.backends.trt_network import BuildProgress, build_plan
+from perception.backends.trt_network import TACTICS, build_plan
 from perception.backends.trt_parity import Detect, ParityReport, compare
 from perception.backends.trt_version import Api, load_api
+from perception.backends.trt_watch import BuildProgress
 from perception.errors import EngineError, InputError, RequestError, unknown
 from perception.types import U8
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from perception.backends.trt import TensorRTEngine
 
 PRECISIONS = ("fp32", "fp16", "int8")
-TACTICS = ("all", "own")
 TACTICS_VARIABLE = "PERCEPTION_TACTICS"
 _log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class BuildReport:
         seconds: the time the build took (of the earlier one, when found).
         precisions: layers by precision as the engine inspector reports them, {"fp16": 61, "fp32": 3}.
         parity: figures against ONNX Runtime FP32; None when parity was not asked for.
+        slowest: what TensorRT timed longest, (layer and kind of kernel, seconds).
         warnings: one line each.
     """
 
@@ -60,6 +61,7 @@ class BuildReport:
     seconds: float
     precisions: dict[str, int]
     parity: dict[str, Any] | None
+    slowest: tuple[tuple[str, float], ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
 
     def text(self) -> str:
@@ -74,6 +76,9 @@ class BuildReport:
         ]
         if self.parity is not None:
             lines.append(f"  parity: {self.parity['text']}")
+        if self.slowest:
+            timed = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.slowest)
+            lines.append(f"  took longest to time: {timed}")
         lines += [f"  warning: {text}" for text in self.warnings]
         return "\n".join(lines)
 
@@ -86,7 +91,7 @@ def build(
     batch: int = 1,
     workspace_mib: int | None = None,
     level: int | None = None,
-    external_tactics: bool | None = None,
+    tactics: str | None = None,
     force: bool = False,
     parity: bool = True,
     pictures: Sequence[U8] = (),
@@ -103,8 +108,9 @@ def build(
             plan has two profiles: one for exactly 1, one for 1 to `batch`.
         workspace_mib: most scratch memory a layer may use; None: half of what is free.
         level: TensorRT's optimisation level 0..5; None leaves TensorRT's own (3).
-        external_tactics: False leaves out kernels of cuBLAS and cuDNN, for machines where these are
-            missing or broken; None asks the environment: PERCEPTION_TACTICS=own leaves them out.
+        tactics: which kernels TensorRT may choose from: "all"; "own", none of cuBLAS and cuDNN, for machines
+            where these are missing or broken; "ready", of its own only those that need not be compiled.
+            None asks the environment (PERCEPTION_TACTICS), else "all".
         force: build even where a good plan is in the cache, and keep a plan whose parity is outside the
             tolerance.
         parity: compare the plan with ONNX Runtime FP32 and store the report beside it.
@@ -118,7 +124,7 @@ def build(
         RequestError: unknown precision, INT8 without Q/DQ nodes, a size or batch the network cannot have.
         EngineError: no TensorRT or GPU, an operator is not supported, the build failed, the plan is not in
             the precision asked for, or its results are outside the tolerance.
-        KeyboardInterrupt: Ctrl-C; nothing is left in the cache.
+        KeyboardInterrupt: Ctrl-C; no plan is left in the cache, kernel times that were measured are.
     """
     path = Path(path)
     if not path.is_file():
@@ -132,8 +138,7 @@ def build(
     model = read_model(path)
     precision = precision or ("int8" if model.quantised else "fp16")
     _check_precision(model, precision)
-    if external_tactics is None:
-        external_tactics = _tactics_asked() == "all"
+    tactics = _tactics(tactics)
     profiles = profiles_for(model, size=size, batch=batch)
     shapes = shapes_text(profiles)
     key = PlanKey(model.sha256, api.version, gpu.name, gpu.capability, precision, shapes)
@@ -145,14 +150,14 @@ def build(
         why = "asked for" if state.plan is not None else state.why
         _log.info("building %s (%s, %s): %s", path.name, precision, shapes, why)
         start = perf_counter()
-        data = build_plan(
+        made = build_plan(
             api,
             model,
             profiles,
             precision=precision,
             workspace=_workspace(cuda, workspace_mib),
             level=level,
-            external_tactics=external_tactics,
+            tactics=tactics,
             timing_path=cache.timing_path(key),
             progress=progress,
         )
@@ -160,7 +165,7 @@ def build(
         details, warnings = _verify(
             api,
             model,
-            data,
+            made.data,
             precision,
             force=force,
             parity=parity,
@@ -168,6 +173,10 @@ def build(
             detect=detect,
         )
         width, height = _size(profiles)
+        if made.kept:
+            warnings.append(
+                f"this TensorRT has no {precision} kernel for {len(made.kept)} convolutions, which stay in FP32"
+            )
         details |= {
             "source": path.name,
             "built": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -178,9 +187,10 @@ def build(
                 for profile in profiles
             ],
             "card": model.metadata,
+            "slowest": [[name, round(seconds, 1)] for name, seconds in made.slowest],
             "warnings": warnings,
         }
-        plan = cache.store(path.stem, key, data, details)
+        plan = cache.store(path.stem, key, made.data, details)
     return _report(plan, made=True, why=why)
 
 
@@ -193,6 +203,7 @@ def _report(plan: Plan, *, made: bool, why: str) -> BuildReport:
         seconds=float(details.get("seconds", 0.0)),
         precisions=dict(details.get("precisions", {})),
         parity=details.get("parity"),
+        slowest=tuple((name, seconds) for name, seconds in details.get("slowest", ())),
         warnings=tuple(details.get("warnings", ())),
     )
 
@@ -221,10 +232,12 @@ def _check_precision(model: ModelFile, precision: str) -> None:
         )
 
 
-def _tactics_asked() -> str:
-    asked = os.environ.get(TACTICS_VARIABLE, "all") or "all"
+def _tactics(asked: str | None) -> str:
+    where = "tactics"
+    if asked is None:
+        where, asked = TACTICS_VARIABLE, os.environ.get(TACTICS_VARIABLE) or "all"
     if asked not in TACTICS:
-        raise RequestError(f"{TACTICS_VARIABLE}: {unknown('choice of kernels', asked, TACTICS)}")
+        raise RequestError(f"{where}: {unknown('choice of kernels', asked, TACTICS)}")
     return asked
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,7 @@ class Cuda:
     """
 
     def __init__(self) -> None:
+        load_lazily()
         self.runtime, self.driver, self.nvrtc = _modules()
 
     def call(self, result: tuple[Any, ...], what: str) -> Any:
@@ -99,6 +101,15 @@ class Cuda:
         """Free device memory in bytes."""
         free, _ = self.call(self.runtime.cudaMemGetInfo(), "asking for free memory")
         return int(free)
+
+
+def load_lazily() -> None:
+    """Ask CUDA to load kernels when they are first run, not all of a library's at its start.
+
+    That is CUDA's default on Linux since 12.2; before, TensorRT's whole library of kernels would be loaded.
+    It is read when CUDA starts, so this comes before anything else; a choice in the environment is left alone.
+    """
+    os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
 
 
 def _modules() -> tuple[Any, Any, Any]:

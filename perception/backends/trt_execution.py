@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from perception.backends import TensorSpec
 from perception.backends.trt_cuda import Graph, Stream
-from perception.backends.trt_version import Api
+from perception.backends.trt_version import Api, numpy_type
 from perception.errors import EngineError
 
 Shape = tuple[int, ...]
@@ -113,18 +113,24 @@ class Execution:
         context = engine.create_execution_context()
         if context is None:
             raise EngineError(f"{self._name}: no memory for its activations: {self._api.why()}")
-        if not context.set_optimization_profile_async(index, self._stream.handle):
-            raise EngineError(f"{self._name}: profile {index} cannot be used: {self._api.why()}")
-        self._stream.synchronize()
-        ranges = {name: engine.get_tensor_profile_shape(name, index) for name in inputs}
-        low = {name: tuple(shapes[0]) for name, shapes in ranges.items()}
-        high = {name: tuple(shapes[2]) for name, shapes in ranges.items()}
+        low = {name: tuple(engine.get_tensor_shape(name)) for name in inputs}
+        high = dict(low)
+        # A plan whose every shape is fixed has nothing to choose: its first context is on profile 0 by itself.
+        if index > 0 or any(min(shape, default=0) < 0 for shape in low.values()):
+            if not context.set_optimization_profile_async(index, self._stream.handle):
+                raise EngineError(
+                    f"{self._name}: profile {index} cannot be used: {self._api.why()}"
+                )
+            self._stream.synchronize()
+            ranges = {name: engine.get_tensor_profile_shape(name, index) for name in inputs}
+            low = {name: tuple(shapes[0]) for name, shapes in ranges.items()}
+            high = {name: tuple(shapes[2]) for name, shapes in ranges.items()}
         for name in inputs:
             context.set_input_shape(name, high[name])
         return OpenProfile(context, low, high)
 
     def _allocate(self, name: str, is_input: bool) -> BoundTensor:
-        dtype = np.dtype(self._api.trt.nptype(self.native.get_tensor_dtype(name)))
+        dtype = numpy_type(self.native.get_tensor_dtype(name))
         size = 0
         for profile in self.profiles:
             shape = profile.high[name] if is_input else self._output_shape(profile.context, name)

@@ -10,6 +10,7 @@ to better than a pixel) stays FP32. Inputs and outputs keep their types.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,12 @@ FP32_INPUTS = {"Resize": (1, 2), "Upsample": (1,)}
 LARGEST = float(np.finfo(np.float16).max)
 
 
-def to_half(proto: Any) -> tuple[Any, frozenset[str]]:
+def to_half(proto: Any, keep: Collection[str] = ()) -> tuple[Any, frozenset[str]]:
     """Convert a model.
 
     Args:
         proto: an `onnx.ModelProto` in FP32 or with some FP16; left as it is.
+        keep: names of nodes that stay in FP32 whatever they are.
 
     Returns:
         The converted model, and the names of the nodes that stay in FP32.
@@ -42,7 +44,7 @@ def to_half(proto: Any) -> tuple[Any, frozenset[str]]:
     Raises:
         EngineError: a node computes something whose type cannot be found out.
     """
-    return _Conversion(proto).run()
+    return _Conversion(proto, keep).run()
 
 
 def nodes_kept_fp32(proto: Any) -> frozenset[str]:
@@ -51,14 +53,47 @@ def nodes_kept_fp32(proto: Any) -> frozenset[str]:
     return conversion.kept()
 
 
+def like_nodes(proto: Any, layers: Collection[str]) -> frozenset[str]:
+    """Names of all convolutions like those in layers: the same operator, and grouped or not as they are.
+
+    Args:
+        layers: names as TensorRT gives them, of nodes joined by " + " where it has fused some.
+    """
+    wanted = {name.strip() for layer in layers for name in layer.split(" + ")}
+    convolutions = {
+        name: _kind(node)
+        for name, node in zip(_unique_names(proto.graph), proto.graph.node, strict=True)
+        if node.op_type in ("Conv", "ConvTranspose")
+    }
+    kinds = {kind for name, kind in convolutions.items() if name in wanted}
+    return frozenset(name for name, kind in convolutions.items() if kind in kinds)
+
+
+def _kind(node: Any) -> tuple[str, bool]:
+    return node.op_type, any(a.name == "group" and a.i > 1 for a in node.attribute)
+
+
+def _unique_names(graph: Any) -> list[str]:
+    """A name of its own for every node: the file's, where it has one."""
+    taken: Counter[str] = Counter(node.name for node in graph.node)
+    return [
+        node.name if node.name and taken[node.name] == 1 else f"{node.name or node.op_type}#{index}"
+        for index, node in enumerate(graph.node)
+    ]
+
+
 class _Conversion:
-    def __init__(self, proto: Any) -> None:
+    def __init__(self, proto: Any, keep: Collection[str] = ()) -> None:
         import onnx
+
+        self.keep = frozenset(keep)
 
         self.onnx = onnx
         self.model = onnx.ModelProto()
         self.model.CopyFrom(proto)
-        self._name_nodes()
+        names = _unique_names(self.model.graph)
+        for name, node in zip(names, self.model.graph.node, strict=True):
+            node.name = name
         try:
             inferred = onnx.shape_inference.infer_shapes(self.model, strict_mode=False)
         except Exception as error:
@@ -71,12 +106,6 @@ class _Conversion:
             self.types.setdefault(value.name, value.type.tensor_type.elem_type)
         self.weights = {tensor.name: tensor for tensor in self.model.graph.initializer}
         self.half = self._choose()
-
-    def _name_nodes(self) -> None:
-        taken: Counter[str] = Counter(node.name for node in self.model.graph.node)
-        for index, node in enumerate(self.model.graph.node):
-            if not node.name or taken[node.name] > 1:
-                node.name = f"{node.name or node.op_type}#{index}"
 
     def _is_float(self, name: str) -> bool:
         return bool(name) and self.types.get(name) == self.onnx.TensorProto.FLOAT
@@ -97,7 +126,8 @@ class _Conversion:
             )
             read = any(name in wanted for name in node.output)
             floats = any(self._is_float(name) for name in node.output)
-            if node.op_type in FP32_ONLY or quantised or not floats or not (weighted or read):
+            safe = node.op_type not in FP32_ONLY and node.name not in self.keep
+            if not safe or quantised or not floats or not (weighted or read):
                 continue
             half.add(node.name)
             fixed = FP32_INPUTS.get(node.op_type, ())

@@ -113,6 +113,26 @@ def with_kernel_shapes(proto: Any) -> Any:
     return changed
 
 
+def with_fixed_shapes(proto: Any, profiles: Sequence[Profile]) -> Any:
+    """The model with those dimensions of its inputs written out that are the same in every profile.
+
+    A plan serves these shapes only. With constants in their place, shape arithmetic is folded while parsing, and
+    TensorRT times kernels for fixed shapes; a dimension that stays open makes every layer after it a dynamic one.
+    """
+    fixed: dict[str, tuple[int, ...]] = {}
+    for name in profiles[0] if profiles else ():
+        shapes = [shape for profile in profiles for shape in profile[name]]
+        fixed[name] = tuple(a[0] if len(set(a)) == 1 else -1 for a in zip(*shapes, strict=True))
+    changed = type(proto)()
+    changed.CopyFrom(proto)
+    for value in changed.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        for dim, length in zip(dims, fixed.get(value.name, ()), strict=False):
+            if length >= 0:
+                dim.dim_value = length
+    return changed
+
+
 def _spec(value: Any) -> TensorSpec:
     from onnx import helper
 

@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from perception.backends.trt_cache import write_atomically
-from perception.backends.trt_half import nodes_kept_fp32, to_half
-from perception.backends.trt_model import ModelFile, Profile, with_kernel_shapes
+from perception.backends.trt_half import like_nodes, nodes_kept_fp32, to_half
+from perception.backends.trt_model import (
+    ModelFile,
+    Profile,
+    with_fixed_shapes,
+    with_kernel_shapes,
+)
 from perception.backends.trt_version import Api
+from perception.backends.trt_watch import BuildProgress, Watch, monitor
 from perception.errors import EngineError
 
-TICK_S = 0.2
 STOP_S = 10.0
+# Kernels that a build may choose from: all; none of cuBLAS and cuDNN; of the rest, only those that TensorRT
+# brings along, not those it compiles for a convolution with what follows it.
+TACTICS = ("all", "own", "ready")
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class BuildProgress:
-    """What a build is doing.
+class BuiltPlan:
+    """What a build gave.
 
     Attributes:
-        phase: TensorRT's own words, or "building" where it does not say.
-        share: 0..1 of the outermost phase; None where TensorRT does not say (8.6).
-        elapsed_s: since the build began.
+        data: the plan.
+        slowest: what TensorRT timed longest, (layer and kind of kernel, seconds); empty where it did not say.
+        kept: names of convolutions that stay in FP32, because this TensorRT has no FP16 kernel for them.
     """
 
-    phase: str
-    share: float | None
-    elapsed_s: float
-
-    def __str__(self) -> str:
-        done = "" if self.share is None else f", {self.share:.0%}"
-        return f"{self.phase}{done}, {self.elapsed_s:.0f} s"
+    data: bytes
+    slowest: tuple[tuple[str, float], ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 def build_plan(
@@ -48,37 +50,67 @@ def build_plan(
     precision: str,
     workspace: int,
     level: int | None = None,
-    external_tactics: bool = True,
+    tactics: str = "all",
     timing_path: Path | None = None,
     progress: Callable[[BuildProgress], None] | None = None,
-) -> bytes:
+) -> BuiltPlan:
     """Build a plan.
 
     TensorRT works in a thread of its own, so that Ctrl-C is heard at once and the time can be shown even
     where TensorRT tells nothing.
 
+    TensorRT 11 fails where it has no FP16 kernel for a convolution (older ones took FP32 there): then such
+    convolutions stay in FP32, with a warning, and it is built again.
+
     Args:
         profiles: see `perception.backends.trt_model.profiles_for`.
         workspace: bytes of scratch memory.
+        tactics: one of TACTICS.
         timing_path: file of measured kernel times, read and brought up to date.
 
     Raises:
         EngineError: an operator is not supported, or TensorRT fails; says why.
         KeyboardInterrupt: Ctrl-C; TensorRT is told to stop where it can be.
     """
-    trt = api.trt
     api.errors.clear()
     try:
-        builder = trt.Builder(api.logger)
+        builder = api.trt.Builder(api.logger)
     except TypeError as error:  # what the bindings raise when the constructor returns nothing
         raise EngineError(f"TensorRT cannot start on this GPU: {api.why(str(error))}") from error
-    network, parser = parse(api, builder, model, precision)
-    config = builder.create_builder_config()
-    _configure(api, config, precision=precision, workspace=workspace, level=level)
-    if not external_tactics:
-        _own_tactics_only(api, config)
-    if api.major < 10:
-        _keep_fp32(api, config, network, model, precision)
+    converted = api.strongly_typed and precision != "fp32" and not model.half
+    kept: frozenset[str] = frozenset()
+    while True:
+        network, parser = parse(api, builder, model, precision, profiles=profiles, keep=kept)
+        config = builder.create_builder_config()
+        _configure(api, config, precision=precision, workspace=workspace, level=level)
+        _choose_tactics(api, config, tactics)
+        if api.major < 10:
+            _keep_fp32(api, config, network, model, precision)
+        _add_profiles(api, builder, config, model, profiles)
+        watch = Watch(progress)
+        data = _run(api, builder, network, config, watch, timing_path)
+        del parser  # it owns the weights that the network reads until here
+        if data is not None:
+            return BuiltPlan(bytes(data), tuple(watch.slowest()), tuple(sorted(kept)))
+        more = like_nodes(model.proto, watch.without_kernel) - kept if converted else frozenset()
+        if not more:
+            hint = "" if tactics == "all" else f" (of the kernels that --tactics {tactics} leaves)"
+            raise EngineError(f"{model.path.name}: TensorRT could not build it{hint}: {api.why()}")
+        _log.warning(
+            "%s: TensorRT %s has no %s kernel for %s: %d convolutions like it stay in FP32, and it is "
+            "built again",
+            model.path.name,
+            api.version,
+            precision,
+            ", ".join(watch.without_kernel),
+            len(more),
+        )
+        kept |= more
+
+
+def _add_profiles(
+    api: Api, builder: Any, config: Any, model: ModelFile, profiles: Sequence[Profile]
+) -> None:
     for shapes in profiles:
         profile = builder.create_optimization_profile()
         for name, (low, usual, high) in shapes.items():
@@ -87,23 +119,43 @@ def build_plan(
             raise EngineError(
                 f"{model.path.name}: TensorRT refuses the shapes {shapes}: {api.why()}"
             )
-    timing = _attach_timing_cache(config, timing_path)
-    watch = _Watch(progress)
+
+
+def _run(
+    api: Api, builder: Any, network: Any, config: Any, watch: Watch, timing_path: Path | None
+) -> Any:
+    """The plan, None where TensorRT fails; kernel times are kept however it ends."""
+    timing = _attach_timing_cache(api, config, timing_path)
     if api.major >= 10:
-        monitor = _monitor(api, watch)  # named, so that it lives as long as the build
-        config.progress_monitor = monitor
+        told = monitor(api, watch)  # named, so that it lives as long as the build
+        config.progress_monitor = told
         watch.stop_s = STOP_S
-    data = watch.run(lambda: builder.build_serialized_network(network, config))
-    del parser  # it owns the weights that the network reads until here
-    if data is None:
-        raise EngineError(f"{model.path.name}: TensorRT could not build it: {api.why()}")
-    if timing is not None and timing_path is not None:
-        _save_timing_cache(timing, timing_path)
-    return bytes(data)
+    api.listeners.append(watch.hear)
+    try:
+        return watch.run(lambda: builder.build_serialized_network(network, config))
+    finally:
+        api.listeners.remove(watch.hear)
+        # A build that goes on in its thread (8.6 after Ctrl-C) writes to its times still.
+        if watch.ended and timing is not None and timing_path is not None:
+            _save_timing_cache(timing, timing_path)
+        for name, seconds in watch.slowest():
+            _log.info("TensorRT took %.1f s to time %s", seconds, name)
 
 
-def parse(api: Api, builder: Any, model: ModelFile, precision: str) -> tuple[Any, Any]:
+def parse(
+    api: Api,
+    builder: Any,
+    model: ModelFile,
+    precision: str,
+    *,
+    profiles: Sequence[Profile] = (),
+    keep: Collection[str] = (),
+) -> tuple[Any, Any]:
     """Network and parser of a model, in the precision asked for.
+
+    Args:
+        profiles: dimensions of inputs that are the same in all of them become constants.
+        keep: names of nodes that stay in FP32.
 
     Raises:
         EngineError: names the operators that this TensorRT does not know, or what the parser said.
@@ -117,9 +169,9 @@ def parse(api: Api, builder: Any, model: ModelFile, precision: str) -> tuple[Any
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
     network = builder.create_network(flags)
     parser = trt.OnnxParser(network, api.logger)
-    proto = model.proto
+    proto = with_fixed_shapes(model.proto, profiles)
     if api.strongly_typed and precision != "fp32" and not model.half:
-        proto, kept = to_half(proto)
+        proto, kept = to_half(proto, keep)
         _log.debug("%s: %d nodes stay in FP32", model.path.name, len(kept))
     if not parser.parse(with_kernel_shapes(proto).SerializeToString()):
         said = [_parser_error(parser.get_error(index)) for index in range(parser.num_errors)]
@@ -159,13 +211,19 @@ def _configure(api: Api, config: Any, *, precision: str, workspace: int, level: 
             config.set_flag(trt.BuilderFlag.INT8)
 
 
-def _own_tactics_only(api: Api, config: Any) -> None:
-    """Leave out the kernels of cuBLAS and cuDNN; TensorRT 11 has none of them any more."""
+def _choose_tactics(api: Api, config: Any, tactics: str) -> None:
+    """Leave out the kernels of cuBLAS and cuDNN, and those that are compiled while building."""
     trt = api.trt
     if api.major < 11:
-        external = (trt.TacticSource.CUBLAS, trt.TacticSource.CUBLAS_LT, trt.TacticSource.CUDNN)
+        outside = [trt.TacticSource.CUBLAS, trt.TacticSource.CUBLAS_LT, trt.TacticSource.CUDNN]
+    else:
+        outside = []  # TensorRT 11 has no kernels of other libraries any more
+    left_out = [] if tactics == "all" else outside
+    if tactics == "ready":
+        left_out.append(trt.TacticSource.JIT_CONVOLUTIONS)
+    if left_out:
         sources = config.get_tactic_sources()
-        for one in external:
+        for one in left_out:
             sources &= ~(1 << int(one))
         config.set_tactic_sources(sources)
 
@@ -192,7 +250,7 @@ def _plain_layers(trt: Any) -> tuple[Any, ...]:
     return (kind.CONSTANT, kind.SHAPE, kind.SHUFFLE, kind.QUANTIZE, kind.DEQUANTIZE, kind.IDENTITY)
 
 
-def _attach_timing_cache(config: Any, path: Path | None) -> Any:
+def _attach_timing_cache(api: Api, config: Any, path: Path | None) -> Any:
     """A timing cache, from the file where it can be read; a bad file only costs time."""
     if path is None:
         return None
@@ -202,6 +260,7 @@ def _attach_timing_cache(config: Any, path: Path | None) -> Any:
         _log.warning(
             "%s is no timing cache for this TensorRT and GPU: starting a new one", path.name
         )
+        api.errors.clear()  # what it said of the old one is no reason for what may fail later
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
     return cache
@@ -212,102 +271,3 @@ def _save_timing_cache(cache: Any, path: Path) -> None:
         write_atomically(path, bytes(cache.serialize()))
     except EngineError as error:
         _log.warning("kernel times are not kept, the next build is slower: %s", error)
-
-
-class _Watch:
-    """Runs a build in a thread, tells the caller about it, and stops it on Ctrl-C."""
-
-    def __init__(self, progress: Callable[[BuildProgress], None] | None) -> None:
-        self._progress = progress
-        self._start = monotonic()
-        self.stop = False
-        self.stop_s = 0.0  # how long to wait for a build that was told to stop
-        self._phases: dict[str, tuple[str | None, int, int]] = {}
-        self._lock = threading.Lock()
-
-    def run(self, work: Callable[[], Any]) -> Any:
-        result: list[Any] = []
-        failure: list[BaseException] = []
-
-        def target() -> None:
-            try:
-                result.append(work())
-            except BaseException as error:
-                failure.append(error)
-
-        # A daemon: a build that cannot be stopped must not keep a program alive that was told to end.
-        thread = threading.Thread(target=target, name="tensorrt-build", daemon=True)
-        thread.start()
-        try:
-            while thread.is_alive():
-                thread.join(TICK_S)
-                self._tell()
-        except BaseException:
-            self.stop = True
-            thread.join(self.stop_s)
-            raise
-        if failure:
-            raise EngineError(f"TensorRT failed while building: {failure[0]}") from failure[0]
-        return result[0]
-
-    def _tell(self) -> None:
-        if self._progress is not None:
-            phase, share = self.where()
-            self._progress(BuildProgress(phase, share, monotonic() - self._start))
-
-    def where(self) -> tuple[str, float | None]:
-        """The innermost phase, and the share done of the outermost."""
-        with self._lock:
-            phases = dict(self._phases)
-        if not phases:
-            return "building", None
-        share, innermost = 0.0, "building"
-        parent: str | None = None
-        weight = 1.0
-        while True:
-            inner = next((name for name, phase in phases.items() if phase[0] == parent), None)
-            if inner is None:
-                return innermost, min(1.0, share)
-            _, steps, done = phases.pop(inner)
-            share += weight * min(1.0, done / max(steps, 1))
-            weight /= max(steps, 1)
-            innermost = parent = inner
-
-    def phase_start(self, name: str, parent: str | None, steps: int) -> None:
-        with self._lock:
-            self._phases[name] = (parent, steps, 0)
-
-    def step_complete(self, name: str, step: int) -> bool:
-        with self._lock:
-            if name in self._phases:
-                parent, steps, _ = self._phases[name]
-                self._phases[name] = (parent, steps, step + 1)
-        return not self.stop
-
-    def phase_finish(self, name: str) -> None:
-        with self._lock:
-            self._phases.pop(name, None)
-
-
-def _monitor(api: Api, watch: _Watch) -> Any:
-    """Tells `watch` what TensorRT is doing, and TensorRT when to stop; None where 8.6 cannot."""
-    trt = api.trt
-    if api.major >= 10:
-
-        class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
-            def __init__(self) -> None:
-                trt.IProgressMonitor.__init__(self)
-
-            def phase_start(
-                self, phase_name: str, parent_phase: str | None, num_steps: int
-            ) -> None:
-                watch.phase_start(phase_name, parent_phase, num_steps)
-
-            def step_complete(self, phase_name: str, step: int) -> bool:
-                return watch.step_complete(phase_name, step)
-
-            def phase_finish(self, phase_name: str) -> None:
-                watch.phase_finish(phase_name)
-
-        return Monitor()
-    return None

@@ -12,13 +12,27 @@ import importlib.util
 import logging
 import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
+from perception.backends.trt_cuda import load_lazily
 from perception.errors import EngineError
 
 OLDEST = (8, 6)
+# Element types of tensors that numpy has, by TensorRT's names.
+NUMPY_TYPES = {
+    "FLOAT": np.float32,
+    "HALF": np.float16,
+    "INT8": np.int8,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+}
 _log = logging.getLogger(__name__)
 
 
@@ -32,6 +46,7 @@ class Api:
         major: 8, 10 or 11.
         logger: the one logger handed to everything TensorRT makes.
         errors: what TensorRT last reported as errors, oldest first.
+        listeners: called with every line of TensorRT's log, down to its finest level, from its own threads.
     """
 
     trt: Any
@@ -39,6 +54,7 @@ class Api:
     major: int
     logger: Any
     errors: deque[str] = field(default_factory=deque)
+    listeners: list[Callable[[str], None]] = field(default_factory=list)
 
     @property
     def strongly_typed(self) -> bool:
@@ -52,6 +68,19 @@ class Api:
         return said or fallback
 
 
+def numpy_type(dtype: Any) -> np.dtype[Any]:
+    """The numpy type of a TensorRT element type; its own `nptype` fails with a TypeError that names no type.
+
+    Raises:
+        EngineError: numpy has no such type.
+    """
+    if dtype.name not in NUMPY_TYPES:
+        raise EngineError(
+            f"an input or output has the type {dtype.name}, which numpy has not: export it in FP32"
+        )
+    return np.dtype(NUMPY_TYPES[dtype.name])
+
+
 def installed_version() -> str | None:
     """TensorRT's version, or None where it is not installed or cannot be loaded."""
     try:
@@ -61,11 +90,12 @@ def installed_version() -> str | None:
 
 
 def load_api() -> Api:
-    """Import TensorRT.
+    """Import TensorRT, with lazy loading of CUDA's kernels (see `perception.backends.trt_cuda.load_lazily`).
 
     Raises:
         EngineError: not installed, not loadable, or older than 8.6.
     """
+    load_lazily()
     if importlib.util.find_spec("tensorrt") is None:
         raise EngineError(
             "TensorRT is not installed: `pip install 'road-perception[tensorrt]'` on a server; on Jetson "
@@ -90,14 +120,15 @@ def _api(trt: Any) -> Api:
             "update it (on Jetson: JetPack 6)"
         )
     errors: deque[str] = deque(maxlen=8)
-    logger = _logger(trt, errors)
+    listeners: list[Callable[[str], None]] = []
+    logger = _logger(trt, errors, listeners)
     # TensorRT's own plugins (EfficientNMS_TRT and the like) are known to the parser only after this.
     trt.init_libnvinfer_plugins(logger, "")
-    return Api(trt, version, numbers[0], logger, errors)
+    return Api(trt, version, numbers[0], logger, errors, listeners)
 
 
-def _logger(trt: Any, errors: deque[str]) -> Any:
-    """A logger that keeps errors for our own messages and hands the rest to `logging`."""
+def _logger(trt: Any, errors: deque[str], listeners: list[Callable[[str], None]]) -> Any:
+    """A logger that keeps errors for our own messages and hands the rest to `logging` and to listeners."""
     bad = (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR)
 
     class Logger(trt.ILogger):  # type: ignore[misc]
@@ -111,5 +142,7 @@ def _logger(trt: Any, errors: deque[str]) -> Any:
                 _log.info("TensorRT: %s", msg)
             elif severity == trt.ILogger.INFO:
                 _log.debug("TensorRT: %s", msg)
+            for listener in listeners:
+                listener(msg)
 
     return Logger()

@@ -16,10 +16,11 @@ from perception.types import U8, Detections, Frame
 
 PARITY_PICTURES = 16
 PARITY_STEP = 10
+QUIET_S = 30.0  # between lines where there is no terminal
 
 if TYPE_CHECKING:
-    from perception.backends.trt_network import BuildProgress
     from perception.backends.trt_parity import Detect
+    from perception.backends.trt_watch import BuildProgress
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--tactics",
-        choices=("all", "own"),
-        help="own: no kernels of cuBLAS and cuDNN, where these are missing (default: "
-        "$PERCEPTION_TACTICS, else all)",
+        choices=("all", "own", "ready"),
+        help="own: no kernels of cuBLAS and cuDNN, where these are missing; ready: of TensorRT's own only those "
+        "that need not be compiled, for a quicker build (default: $PERCEPTION_TACTICS, else all)",
     )
     add("--force", action="store_true", help="build again, and keep a plan outside the tolerances")
     add(
@@ -55,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="video or pictures to compare with ONNX Runtime on (default: drawn ones)",
     )
     add("--no-parity", action="store_true", help="do not compare with ONNX Runtime")
+    add("--verbose", action="store_true", help="a line for everything TensorRT is busy with")
 
 
 def call(options: argparse.Namespace) -> int:
@@ -63,10 +65,7 @@ def call(options: argparse.Namespace) -> int:
 
     path = engine_path(options.engine)
 
-    def say(progress: BuildProgress) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{progress}\x1b[K", end="", file=sys.stderr, flush=True)
-
+    say = Teller(verbose=options.verbose)
     report = build(
         path,
         precision=options.precision,
@@ -74,7 +73,7 @@ def call(options: argparse.Namespace) -> int:
         batch=options.batch,
         workspace_mib=options.workspace,
         level=options.level,
-        external_tactics=None if options.tactics is None else options.tactics == "all",
+        tactics=options.tactics,
         force=options.force,
         parity=not options.no_parity,
         pictures=_pictures(options.pictures),
@@ -83,6 +82,32 @@ def call(options: argparse.Namespace) -> int:
     )
     print(report.text())
     return 0
+
+
+class Teller:
+    """Says on standard error what a build is doing.
+
+    On a terminal one line that changes; elsewhere a line every half minute, so that a log is not silent.
+
+    Args:
+        verbose: a line for each phase instead.
+    """
+
+    def __init__(self, *, verbose: bool) -> None:
+        self._verbose = verbose
+        self._said = ""
+        self._next_s = QUIET_S
+
+    def __call__(self, progress: BuildProgress) -> None:
+        if self._verbose:
+            if progress.phase != self._said:
+                self._said = progress.phase
+                print(f"{progress.elapsed_s:8.1f} s  {progress.what}", file=sys.stderr, flush=True)
+        elif sys.stderr.isatty():
+            print(f"\r{progress}\x1b[K", end="", file=sys.stderr, flush=True)
+        elif progress.elapsed_s >= self._next_s:
+            self._next_s = progress.elapsed_s + QUIET_S
+            print(f"still building: {progress}", file=sys.stderr, flush=True)
 
 
 def _pictures(source: str | None) -> list[U8]:

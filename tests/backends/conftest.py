@@ -95,6 +95,7 @@ def write_tiny(
     dynamic: bool = True,
     card: EngineCard | None = CARD,
     quantised: bool = False,
+    grouped: bool = False,
     dtype: Any = np.float32,
     seed: int = 0,
 ) -> Path:
@@ -110,10 +111,11 @@ def write_tiny(
     def weights(name: str, *shape: int) -> Any:
         return numpy_helper.from_array((random.standard_normal(shape) * 0.2).astype(dtype), name)
 
+    groups = 2 if grouped else 1
     initialisers = [
         weights("w1", 8, 3, 3, 3),
         weights("b1", 8),
-        weights("w2", 6, 8, 1, 1),
+        weights("w2", 6, 8 // groups, 1, 1),
         numpy_helper.from_array(np.array(2048.5, np.float32), "far"),
         numpy_helper.from_array(np.array([0, 6, -1], np.int64), "flat"),
     ]
@@ -137,7 +139,7 @@ def write_tiny(
             "Conv", [first, kernel, "b1"], ["c1"], strides=[2, 2], pads=[1, 1, 1, 1], name="conv1"
         ),
         node("Relu", ["c1"], ["r1"], name="relu1"),
-        node("Conv", ["r1", "w2"], ["c2"], name="conv2"),
+        node("Conv", ["r1", "w2"], ["c2"], group=groups, name="conv2"),
     ]
     last = "c2"
     if half:

@@ -5,7 +5,45 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
 import onnx
+from onnx import helper
+
+DTYPES = {
+    "FLOAT": np.float32,
+    "HALF": np.float16,
+    "INT8": np.int8,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+}
+
+
+def dtype_of(kinds: Any, elem_type: int) -> Any:
+    """TensorRT's element type, one of `kinds`, for ONNX's."""
+    np_type = np.dtype(helper.tensor_dtype_to_np_dtype(elem_type))
+    if np_type == np.int64 and "INT64" not in kinds.__members__:
+        np_type = np.dtype(np.int32)  # what TensorRT 8 makes of it
+    return kinds[next(name for name, have in DTYPES.items() if np.dtype(have) == np_type)]
+
+
+def open_shape(value: Any) -> tuple[int, ...]:
+    """The shape of an input or output, -1 where it is open."""
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in dims)
+
+
+def grouped_half(proto: Any) -> list[str]:
+    """Names of grouped convolutions with FP16 weights."""
+    types = types_of(proto)
+    return [
+        node.name
+        for node in proto.graph.node
+        if node.op_type == "Conv"
+        and types.get(node.input[1]) == onnx.TensorProto.FLOAT16
+        and any(a.name == "group" and a.i > 1 for a in node.attribute)
+    ]
 
 
 def misaligned(node: Any, graph: Any) -> bool:

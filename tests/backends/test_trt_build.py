@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +208,7 @@ def test_a_failed_build_says_why_and_leaves_nothing(
     each.state.refuse = {refused}
 
     with pytest.raises(EngineError, match=said):
-        build(tiny)
+        build(tiny, batch=4)
     assert ".plan" not in files() and ".json" not in files()
     assert not each.cuda.memory and not each.cuda.streams
 
@@ -284,93 +283,12 @@ def test_kernel_times_of_another_machine_only_cost_a_warning(
 
 
 def test_limits_reach_tensorrt(fake: Any, tiny: Path) -> None:
-    build(tiny, workspace_mib=64, level=5, external_tactics=False)
+    build(tiny, workspace_mib=64, level=5, tactics="own")
     build(tiny, precision="fp32")
 
     limited, free = fake.state.configs
     assert limited._workspace == 64 << 20 and limited.builder_optimization_level == 5
     assert free._workspace == 2 << 30
-
-
-@pytest.mark.parametrize("asked", ["argument", "environment"])
-def test_kernels_of_other_libraries_can_be_left_out(
-    each: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch, asked: str
-) -> None:
-    build(tiny, precision="fp32")
-    if asked == "environment":
-        monkeypatch.setenv("PERCEPTION_TACTICS", "own")
-    build(tiny, external_tactics=False if asked == "argument" else None)
-
-    free, own = each.state.configs
-    sources = each.trt.TacticSource.__members__
-    outside = {"CUBLAS", "CUBLAS_LT", "CUDNN"} & set(sources)
-    assert all(free._sources >> value & 1 for value in sources.values())
-    for name, value in sources.items():
-        assert bool(own._sources >> value & 1) == (name not in outside)
-
-
-def test_an_unknown_choice_of_kernels_is_refused(
-    fake: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PERCEPTION_TACTICS", "some")
-
-    with pytest.raises(RequestError, match="PERCEPTION_TACTICS"):
-        build(tiny)
-
-
-def test_progress_is_told(each: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perception.backends.trt_network.TICK_S", 0.005)
-    told: list[Any] = []
-    seen = threading.Event()
-
-    def wait() -> None:
-        seen.clear()
-        seen.wait(0.5)
-
-    def progress(what: Any) -> None:
-        told.append(what)
-        seen.set()
-
-    each.state.while_building = wait
-    build(tiny, progress=progress)
-
-    assert all(a.elapsed_s <= b.elapsed_s for a, b in pairwise(told))
-    if each.version.startswith("8."):
-        assert {what.phase for what in told} == {"building"} and {what.share for what in told} == {
-            None
-        }
-        assert str(told[0]) == "building, 0 s"
-    else:
-        shares = [what.share for what in told if what.share is not None]
-        assert "Time kernels" in {what.phase for what in told}
-        assert shares == sorted(shares) and 0 < max(shares) <= 0.5
-        assert "Time kernels, 12%, 0 s" in {str(what) for what in told}
-
-
-def test_ctrl_c_stops_the_build_and_leaves_nothing(
-    each: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("perception.backends.trt_network.TICK_S", 0.005)
-    pressed = threading.Event()
-    steps: list[float] = []
-
-    def step() -> None:
-        steps.append(0.0)
-        pressed.wait(5)
-        threading.Event().wait(0.1)
-
-    def progress(what: Any) -> None:
-        pressed.set()
-        raise KeyboardInterrupt
-
-    each.state.while_building = step
-    with pytest.raises(KeyboardInterrupt):
-        build(tiny, progress=progress)
-
-    assert files() == []
-    assert not each.cuda.memory
-    if not each.version.startswith("8."):  # which cannot be told
-        assert len(steps) < 4, "TensorRT was not told to stop"
 
 
 def test_two_builds_at_once_do_the_work_once(

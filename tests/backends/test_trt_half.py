@@ -226,3 +226,31 @@ def test_public_networks_keep_their_results(shared: Path, name: str) -> None:
         assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.999
         assert have.dtype == expected.dtype
     onnx.checker.check_model(converted, full_check=True)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_road_s_activations_come_in_the_one_piece_that_tensorrt_fuses(
+    root: Path, half: bool
+) -> None:
+    """X * sigmoid(x) with nothing between: TensorRT makes one kernel of it, with its convolution where it can."""
+    graph = onnx.load(root / "engines/weights/road.onnx").graph
+    if half:
+        graph = to_half(onnx.load(root / "engines/weights/road.onnx"))[0].graph
+    producer = {name: node for node in graph.node for name in node.output}
+    activations = [node for node in graph.node if node.op_type == "Sigmoid"]
+    assert len(activations) == 104
+    for one in activations:
+        (user,) = [node for node in graph.node if one.output[0] in node.input]
+        assert user.op_type == "Mul" and set(user.input) == {one.input[0], one.output[0]}
+        assert producer[one.input[0]].op_type == "Conv"
+
+
+def test_nodes_can_be_kept_in_fp32_and_their_neighbours_are_cast(tiny: Path) -> None:
+    original = onnx.load(tiny)
+
+    converted, kept = to_half(original, keep=["conv2"])
+
+    assert inputs_of(converted, "Conv") == [TensorProto.FLOAT16, TensorProto.FLOAT]
+    assert "conv2" in kept
+    x = np.random.default_rng(0).random((1, 3, 32, 64), np.float32)
+    assert np.abs(run(converted, x)[0] - run(original, x)[0]).max() < 0.01

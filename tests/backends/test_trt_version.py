@@ -15,10 +15,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from perception.backends import trt_version
-from perception.backends.trt_version import installed_version, load_api
+from perception.backends.trt_cuda import Cuda
+from perception.backends.trt_version import NUMPY_TYPES, installed_version, load_api, numpy_type
 from perception.errors import EngineError
 
 HERE = Path(__file__).parent
@@ -274,7 +276,16 @@ def tensorrt_api() -> ModuleType:
     return module
 
 
-@pytest.fixture(params=["10.16.1.11", "11.4.0.106", "8.6.0"])
+# The real bindings, by version: the distribution they are in. That of 8.6.0 has 800 MB, the others have a few.
+WHEELS = {
+    "8.6.0": "tensorrt",
+    "8.6.1": "tensorrt_bindings",
+    "10.16.1.11": "tensorrt_cu13_bindings",
+    "11.4.0.106": "tensorrt_cu13_bindings",
+}
+
+
+@pytest.fixture(params=WHEELS)
 def wheel(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     """A version and its real bindings, from a folder or the package index."""
     version = str(request.param)
@@ -284,7 +295,7 @@ def wheel(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     if version == "8.6.0" and tag != "cp310":
         pytest.skip("TensorRT 8.6.0 has bindings for CPython 3.10 only")
     folder = Path(os.environ.get("PERCEPTION_TENSORRT_WHEELS", tmp_path))
-    name = "tensorrt" if version == "8.6.0" else "tensorrt_cu13_bindings"
+    name = WHEELS[version]
     pattern = f"{name}-{version}-{tag}-*.whl"
     found = list(folder.glob(pattern))
     if not found and version == "8.6.0":
@@ -292,16 +303,8 @@ def wheel(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
             "needs the 800 MB wheel tensorrt 8.6.0 in the folder PERCEPTION_TENSORRT_WHEELS"
         )
     if not found:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--only-binary=:all:",
-            "-q",
-        ]
-        wanted = ["-d", str(tmp_path), f"{name}=={version}"]
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+        wanted = ["-q", "-d", str(tmp_path), f"{name}=={version}"]
         subprocess.run([*command, *wanted], capture_output=True, check=False)
         found = list(tmp_path.glob(pattern))
     if not found:
@@ -312,8 +315,12 @@ def wheel(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
 @pytest.mark.slow
 def test_the_committed_listings_are_what_the_real_bindings_say(wheel: tuple[str, Path]) -> None:
     version, path = wheel
+    real = tensorrt_api().listing_of(path)
 
-    assert tensorrt_api().listing_of(path) == listing(version)
+    if version in VERSIONS:
+        assert real == listing(version)
+    uses = [use for walker in backend_walks(int(version.split(".")[0])) for use in walker.uses]
+    assert problems(uses, real) == []
 
 
 # Everything that the real bindings do without a GPU: logger, monitor, flags, and starting, which must fail well.
@@ -327,14 +334,14 @@ import fake_cuda, fake_modules
 class Patch:
     setitem = staticmethod(dict.__setitem__)
 fake_modules.install(Patch, real, fake_cuda.FakeCuda(Path(folder)))
-from perception.backends import trt_network
+from perception.backends import trt_watch
 from perception.backends.trt import TensorRTEngine
 from perception.backends.trt_version import load_api
 from perception.errors import EngineError
 api = load_api()
 api.logger.log(real.ILogger.ERROR, "kept")
 api.logger.log(real.ILogger.VERBOSE, "dropped")
-print(api.version, api.why(), trt_network._monitor(api, trt_network._Watch(None)) is not None)
+print(api.version, api.why(), trt_watch.monitor(api, trt_watch.Watch(None)) is not None)
 try:
     TensorRTEngine.from_bytes(api, b"", path=Path("a.onnx"), metadata={})
 except EngineError as error:
@@ -402,12 +409,40 @@ def test_the_version_says_where_precision_comes_from(
     assert installed_version() == version
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "LAZY"), ("EAGER", "EAGER")])
+def test_kernels_are_loaded_lazily_unless_somebody_has_chosen(
+    install: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    before: str | None,
+    after: str,
+) -> None:
+    install("8.6.0")
+    for start in (load_api, Cuda):
+        if before is None:
+            monkeypatch.delenv("CUDA_MODULE_LOADING", raising=False)
+        else:
+            monkeypatch.setenv("CUDA_MODULE_LOADING", before)
+        start()
+        assert os.environ["CUDA_MODULE_LOADING"] == after
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_element_types_are_numpy_s_or_named(install: Callable[[str], Any], version: str) -> None:
+    trt = install(version).trt
+    known = {kind.name: numpy_type(kind) for kind in trt.DataType if kind.name in NUMPY_TYPES}
+    assert known["HALF"] == np.float16 and known["BOOL"] == np.bool_
+    with pytest.raises(EngineError, match="type FP8, which numpy has not"):
+        numpy_type(trt.DataType.FP8)
+
+
 def test_the_logger_keeps_errors_and_hands_on_the_rest(
     install: Callable[[str], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     trt = install("10.16.1.11").trt
     api = load_api()
 
+    heard: list[str] = []
+    api.listeners.append(heard.append)
     with caplog.at_level("DEBUG", logger="perception"):
         api.logger.log(trt.ILogger.ERROR, "first\n   thing")
         api.logger.log(trt.ILogger.INTERNAL_ERROR, "second")
@@ -415,6 +450,7 @@ def test_the_logger_keeps_errors_and_hands_on_the_rest(
         api.logger.log(trt.ILogger.INFO, "detail")
         api.logger.log(trt.ILogger.VERBOSE, "noise")
 
+    assert heard == ["first\n   thing", "second", "slow", "detail", "noise"]
     assert api.why() == "first thing; second"
     assert api.why() == "TensorRT gave no reason"
     assert [record.message for record in caplog.records] == ["TensorRT: slow", "TensorRT: detail"]
