@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perception.backends import TensorSpec
-from perception.backends.trt_cache import cache_folder
+from perception.backends.cache_folder import cache_folder
 from perception.card import EngineCard
 from perception.errors import EngineError, RequestError
 

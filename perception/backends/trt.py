@@ -41,7 +41,8 @@ class TensorRTEngine:
         build: build the plan if there is none; False makes that an error.
         graphs: capture CUDA graphs for shapes that repeat.
         prepare: where `infer_frames` prepares pictures: "gpu", "host", or "auto": on the GPU where the
-            kernel can be compiled (NVRTC), else on the host with one log line.
+            kernel can be compiled (NVRTC), else on the host with one log line. For a network whose input is
+            not float32 it is the host in any case.
         progress: see `perception.backends.trt_build.build`.
 
     Raises:
@@ -195,6 +196,8 @@ class TensorRTEngine:
 
     def _device_preprocessor(self) -> DevicePreprocessor | None:
         """Compiled at first use; None where pictures are prepared on the host."""
+        if self.inputs[0].dtype != np.float32:
+            return None  # the kernel writes float32
         if self._preprocessor is None and self._prepare != "host":
             try:
                 self._preprocessor = DevicePreprocessor(

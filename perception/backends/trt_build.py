@@ -15,18 +15,20 @@ import logging
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from perception.backends.trt_cache import Plan, PlanCache, PlanKey, writable_cache
+from perception.backends.cache_folder import writable_cache
+from perception.backends.trt_cache import PlanCache, PlanKey
 from perception.backends.trt_cuda import Cuda
 from perception.backends.trt_inspect import precision_problem, precisions_of
 from perception.backends.trt_model import ModelFile, Profile, profiles_for, read_model, shapes_text
 from perception.backends.trt_network import TACTICS, build_plan
-from perception.backends.trt_parity import Detect, ParityReport, compare
+from perception.backends.trt_parity import Detect, compare
+from perception.backends.trt_parity_report import ParityReport
+from perception.backends.trt_report import BuildReport
 from perception.backends.trt_version import Api, load_api
 from perception.backends.trt_watch import BuildProgress
 from perception.errors import EngineError, InputError, RequestError, unknown
@@ -38,49 +40,6 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "fp16", "int8")
 TACTICS_VARIABLE = "PERCEPTION_TACTICS"
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class BuildReport:
-    """What a build made, or found.
-
-    Attributes:
-        plan: the plan in the cache.
-        made: False when the cache already had it.
-        why: in one line, why it was built ("no plan has been built").
-        seconds: the time the build took (of the earlier one, when found).
-        precisions: layers by precision as the engine inspector reports them, {"fp16": 61, "fp32": 3}.
-        parity: figures against ONNX Runtime FP32; None when parity was not asked for.
-        slowest: what TensorRT timed longest, (layer and kind of kernel, seconds).
-        warnings: one line each.
-    """
-
-    plan: Plan
-    made: bool
-    why: str
-    seconds: float
-    precisions: dict[str, int]
-    parity: dict[str, Any] | None
-    slowest: tuple[tuple[str, float], ...] = field(default=())
-    warnings: tuple[str, ...] = field(default=())
-
-    def text(self) -> str:
-        """A few lines for a terminal."""
-        key = self.plan.key
-        layers = ", ".join(f"{count} {name}" for name, count in self.precisions.items())
-        lines = [
-            f"{'built' if self.made else 'already built'}: {self.plan.path}",
-            f"  {key.precision}, {key.shapes}, TensorRT {key.tensorrt}, {key.gpu} ({key.capability}), "
-            f"{self.plan.size / 2**20:.1f} MiB, {self.seconds:.0f} s",
-            f"  layers: {layers or 'the inspector does not say'}",
-        ]
-        if self.parity is not None:
-            lines.append(f"  parity: {self.parity['text']}")
-        if self.slowest:
-            timed = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.slowest)
-            lines.append(f"  took longest to time: {timed}")
-        lines += [f"  warning: {text}" for text in self.warnings]
-        return "\n".join(lines)
 
 
 def build(
@@ -146,7 +105,7 @@ def build(
     with cache.lock(path.stem, key, lambda: _say_waiting(path)):
         state = cache.state(path.stem, key)
         if state.plan is not None and not force:
-            return _report(state.plan, made=False, why="")
+            return BuildReport.of(state.plan, made=False, why="")
         why = "asked for" if state.plan is not None else state.why
         _log.info("building %s (%s, %s): %s", path.name, precision, shapes, why)
         start = perf_counter()
@@ -191,21 +150,7 @@ def build(
             "warnings": warnings,
         }
         plan = cache.store(path.stem, key, made.data, details)
-    return _report(plan, made=True, why=why)
-
-
-def _report(plan: Plan, *, made: bool, why: str) -> BuildReport:
-    details = plan.details
-    return BuildReport(
-        plan=plan,
-        made=made,
-        why=why,
-        seconds=float(details.get("seconds", 0.0)),
-        precisions=dict(details.get("precisions", {})),
-        parity=details.get("parity"),
-        slowest=tuple((name, seconds) for name, seconds in details.get("slowest", ())),
-        warnings=tuple(details.get("warnings", ())),
-    )
+    return BuildReport.of(plan, made=True, why=why)
 
 
 def _check_precision(model: ModelFile, precision: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perception.backends.trt_cache import write_atomically
+from perception.backends.cache_folder import write_atomically
 from perception.backends.trt_half import like_nodes, nodes_kept_fp32, to_half
 from perception.backends.trt_model import (
     ModelFile,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from perception.backends.trt_cache import Plan, PlanCache, cache_folder, sha256_of
+from perception.backends.cache_folder import cache_folder
+from perception.backends.trt_cache import Plan, PlanCache, sha256_of
 from perception.backends.trt_cuda import Cuda
 from perception.backends.trt_version import Api, load_api
 from perception.errors import EngineError

@@ -96,6 +96,7 @@ def write_tiny(
     card: EngineCard | None = CARD,
     quantised: bool = False,
     grouped: bool = False,
+    half_input: bool = False,
     dtype: Any = np.float32,
     seed: int = 0,
 ) -> Path:
@@ -131,7 +132,7 @@ def write_tiny(
             nodes.append(node("DequantizeLinear", [f"q_{name}", "scale", "zero"], [f"dq_{name}"]))
         first, kernel = "dq_images", "dq_w1"
     half = np.dtype(dtype) == np.float16
-    if half:
+    if half and not half_input:
         nodes.append(node("Cast", ["images"], ["images16"], to=TensorProto.FLOAT16))
         first = "images16"
     nodes += [
@@ -151,11 +152,12 @@ def write_tiny(
         node("Transpose", ["rows"], ["boxes"], perm=[0, 2, 1], name="turn"),
     ]
     shape: list[Any] = ["batch", 3, "height", "width"] if dynamic else [1, 3, 32, 64]
+    given = TensorProto.FLOAT16 if half_input else TensorProto.FLOAT
     cells: list[Any] = ["batch", "cells", 6] if dynamic else [1, 512, 6]
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("images", given, shape)],
         [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, cells)],
         initialisers,
     )

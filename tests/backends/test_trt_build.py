@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perception.backends.cache_folder import cache_folder
 from perception.backends.trt_build import build
-from perception.backends.trt_cache import cache_folder
 from perception.cli import main
 from perception.errors import EngineError, InputError, RequestError
 from perception.types import Detections

@@ -14,12 +14,11 @@ import pytest
 
 from perception.backends.trt import TensorRTEngine
 from perception.backends.trt_build import build
-from perception.backends.trt_cuda import Cuda, Stream, compile_to_cubin
+from perception.backends.trt_cuda import Cuda, Stream
+from perception.backends.trt_kernel import KERNEL, PICTURE, SOURCE
+from perception.backends.trt_nvrtc import compile_to_cubin
 from perception.backends.trt_pictures import PicturePool
 from perception.backends.trt_preprocess import (
-    KERNEL,
-    PICTURE,
-    SOURCE,
     DevicePreprocessor,
     to_bgr_matrix,
 )
@@ -251,3 +250,20 @@ def test_a_thread_of_its_own_can_prepare_pictures(fake: Any, tiny: Path) -> None
             thread.join()
 
     assert len(found) == 2
+
+
+def test_a_network_that_takes_fp16_gets_its_pictures_from_the_host(
+    each: Any, make_tiny: Any
+) -> None:
+    """The kernel writes float32, twice what such an input has room for."""
+    path = make_tiny("half", dtype=np.float16, half_input=True)
+    report = build(path, precision="fp16")
+    assert report.parity is not None and report.parity["passed"]
+    frame = Frame(picture(64, 32))
+    with TensorRTEngine(path) as engine:
+        assert engine.inputs[0].dtype == np.float16
+        outputs, _ = engine.infer_frames([frame], SPEC)
+        found = outputs["boxes"].copy()
+        tensor, _ = Preprocessor(SPEC, size=(64, 32))(frame)
+        wanted = engine.infer({"images": tensor.astype(np.float16)})["boxes"]
+        np.testing.assert_array_equal(found, wanted)

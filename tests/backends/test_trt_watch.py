@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from perception.backends import trt_watch
+from perception.backends.cache_folder import cache_folder
 from perception.backends.trt_build import build
-from perception.backends.trt_cache import cache_folder
 from perception.backends.trt_watch import BuildProgress, Watch
 from perception.cli import main
 from perception.commands.build import Teller
