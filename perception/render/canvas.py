@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import cast
 
 import cv2
 import numpy as np
@@ -206,26 +205,3 @@ class Canvas:
             shapes = sides[order]
             for (a, b), colour in zip(pairwise(bounds), mixed, strict=True):
                 cv2.fillPoly(plane, [shapes[a:b]], colour, cv2.LINE_AA, 3)
-
-    def shade(self, mask: U8, x: int, y: int, bgr: BGR) -> None:
-        """Paint one colour through a mask.
-
-        Args:
-            mask: (H, W) uint8 coverage, inside the picture.
-            x, y: where its top left corner lies; even numbers.
-            bgr: the colour.
-        """
-        weight = np.multiply(mask, np.float32(1 / 255), dtype=np.float32)
-        values = np.rint(self.space.values(bgr)).astype(np.uint8)
-        channels = values if self.space.matrix is None else values[:1]
-        for plane, step in self.planes:
-            if step == 2:
-                half = ((mask.shape[1] + 1) // 2, (mask.shape[0] + 1) // 2)
-                weight = cast(F32, cv2.resize(weight, half, interpolation=cv2.INTER_AREA))
-                channels = values[1:]
-            height, width = weight.shape
-            top, left = y // step, x // step
-            region = plane[top : top + height, left : left + width]
-            paint = np.empty(region.shape, np.uint8)
-            paint[:] = channels if plane.ndim == 3 else channels[0]
-            cv2.blendLinear(paint, region, weight, np.float32(1.0) - weight, region)

@@ -17,7 +17,7 @@ from perception.render.hud import CORNERS, FpsMeter, Hud
 from perception.render.items import Item, Rect, visible_items
 from perception.render.labeller import Labeller
 from perception.render.palette import BGR, class_colour
-from perception.render.road import draw_road
+from perception.render.road import Road
 from perception.render.sprites import ColourSpace, SpriteCache
 from perception.render.style import Style
 from perception.render.trails import Trails, draw_trails
@@ -70,6 +70,7 @@ class Overlay:
         self._labeller = Labeller(scores=scores) if labels else None
         self._trails = Trails(trails_s) if trails_s > 0 else None
         self._hud = Hud("top-left" if hud is True else hud) if hud else None
+        self._road = Road()
         self._fps = FpsMeter(clock)
         self._cache = SpriteCache()
         self._outlines: dict[tuple[BGR, str, int], Outline] = {}
@@ -114,7 +115,7 @@ class Overlay:
         if not self.tentative:
             items = [item for item in items if not item.tentative]
         if self.lanes and result.lanes is not None:
-            draw_road(canvas, result.lanes, style)
+            self._road.draw(canvas, result.lanes, style)
         if self._trails is not None:
             self._draw_trails(canvas, self._trails, frame.time, items)
         for item in sorted(items, key=lambda item: item.box[3]):  # the nearest last, on top

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perception.colour import bgr_to_planes, planes_to_bgr
+from perception.colour import bgr_to_planes
 from perception.render.canvas import Canvas
 from perception.render.palette import CLASS_COLOURS
 from perception.render.sprites import ColourSpace, Sprite
@@ -106,7 +106,6 @@ def test_a_transparent_sprite_changes_nothing() -> None:
     source = scenes.planes(80, 60)
     canvas = Canvas.from_planes(source)
     canvas.blit(Sprite.compose(canvas.space, [(np.zeros((9, 9), np.float32), (0, 0, 255))]), 5, 5)
-    canvas.shade(np.zeros((8, 8), np.uint8), 4, 4, (0, 0, 255))
     back = canvas.to_planes()
     assert all(np.array_equal(getattr(back, k), getattr(source, k)) for k in "yuv")
 
@@ -116,15 +115,3 @@ def test_layers_are_painted_over_each_other() -> None:
     canvas = Canvas.from_bgr(np.zeros((4, 4, 3), np.uint8))
     canvas.blit(Sprite.compose(canvas.space, [(full, (200, 0, 0)), (half, (0, 100, 0))]), 0, 0)
     assert canvas.to_bgr()[1, 1].tolist() == pytest.approx([100, 50, 0], abs=1)
-
-
-def test_shade_paints_a_colour_through_a_mask() -> None:
-    mask = np.full((20, 30), 128, np.uint8)
-    image = np.full((60, 80, 3), 40, np.uint8)
-    bgr, ycc = Canvas.from_bgr(image), Canvas.from_planes(bgr_to_planes(image))
-    for canvas in (bgr, ycc):
-        canvas.shade(mask, 10, 12, (200, 100, 60))
-    inside = bgr.to_bgr()[12:32, 10:40].reshape(-1, 3).mean(axis=0)
-    assert inside == pytest.approx([120, 70, 50], abs=1.5)
-    assert planes_to_bgr(ycc.to_planes())[20, 20] == pytest.approx(inside, abs=4)
-    assert (bgr.to_bgr()[:12] == 40).all()
