@@ -74,12 +74,10 @@ class Outline:
         band = stroke + 2 * rim
         for start, end in self._dashes(left, right, canvas.size[0]):
             for y in (y1, y2 - band):
-                canvas.darken(start, y, end, y + band, _RIM)
-                canvas.fill(start, y + rim, end, y + rim + stroke, self._bgr)
+                canvas.stripe(start, y, end, y + band, self._bgr, rim=(0, rim), dark=_RIM)
         for start, end in self._dashes(top, bottom, canvas.size[1]):
             for x in (x1, x2 - band):
-                canvas.darken(x, start, x + band, end, _RIM)
-                canvas.fill(x + rim, start, x + rim + stroke, end, self._bgr)
+                canvas.stripe(x, start, x + band, end, self._bgr, rim=(rim, 0), dark=_RIM)
         for sprite, x, y in zip(
             self._corners, (x1, right, x1, right), (y1, y1, bottom, bottom), strict=True
         ):

@@ -129,32 +129,36 @@ class Canvas:
             ]
             cv2.blendLinear(colour[part], region, weight[part], rest[part], region)
 
-    def fill(self, x1: int, y1: int, x2: int, y2: int, bgr: BGR) -> None:
-        """Fill a rectangle, cut to the picture; on chroma, every 2 x 2 block it touches."""
+    def stripe(
+        self, x1: int, y1: int, x2: int, y2: int, bgr: BGR, *, rim: tuple[int, int], dark: float
+    ) -> None:
+        """Fill a rectangle whose outer pixels are only moved towards ink, both cut to the picture.
+
+        Args:
+            x1, y1, x2, y2: with its rims; on chroma, every 2 x 2 block that the inner part touches is filled.
+            bgr: the inner part's colour.
+            rim: width of the rims left and right, and above and below.
+            dark: how far the rims' brightness goes towards ink, 0..1.
+        """
         width, height = self.size
-        x1, y1 = max(x1, 0), max(y1, 0)
-        x2, y2 = min(x2, width), min(y2, height)
-        if x2 <= x1 or y2 <= y1:
+        left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
+        if right <= left or bottom <= top:
+            return
+        picture = self.planes[0][0]
+        region = picture[top:bottom, left:right]
+        cv2.convertScaleAbs(region, region, 1.0 - dark, dark * self._ink)
+        left, right = max(x1 + rim[0], 0), min(x2 - rim[0], width)
+        top, bottom = max(y1 + rim[1], 0), min(y2 - rim[1], height)
+        if right <= left or bottom <= top:
             return
         if self._pairs is None:
-            self.planes[0][0][y1:y2, x1:x2] = bgr
+            picture[top:bottom, left:right] = bgr
             return
         paint = self._packed.get(bgr)
         if paint is None:
             paint = self._packed[bgr] = _packed(self.space, bgr)
-        luma, pair = paint
-        self.planes[0][0][y1:y2, x1:x2] = luma
-        self._pairs[y1 >> 1 : (y2 + 1) >> 1, x1 >> 1 : (x2 + 1) >> 1] = pair
-
-    def darken(self, x1: int, y1: int, x2: int, y2: int, amount: float) -> None:
-        """Move the brightness of a rectangle, cut to the picture, towards ink by 0..1."""
-        width, height = self.size
-        x1, y1 = max(x1, 0), max(y1, 0)
-        x2, y2 = min(x2, width), min(y2, height)
-        if x2 <= x1 or y2 <= y1:
-            return
-        region = self.planes[0][0][y1:y2, x1:x2]
-        cv2.convertScaleAbs(region, region, 1.0 - amount, amount * self._ink)
+        picture[top:bottom, left:right] = paint[0]
+        self._pairs[top >> 1 : (bottom + 1) >> 1, left >> 1 : (right + 1) >> 1] = paint[1]
 
     def comets(
         self, lines: Sequence[F32], colours: Sequence[BGR], width: float, opacities: Sequence[float]

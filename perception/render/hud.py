@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 
 import numpy as np
@@ -75,6 +75,9 @@ class Hud:
         self._bottom, self._right = corner.startswith("bottom"), corner.endswith("right")
         self._seen: dict[str, float] = {}
         self._placed: list[tuple[Sprite, int, int]] = []
+        # What was laid out last, for which contents; and the panel with all that seldom changes on it.
+        self._laid_out: tuple[Hashable, Rect | None] = (None, None)
+        self._ground: tuple[Hashable, Sprite] | None = None
 
     def rows(self, time: float, counts: Mapping[str, int]) -> list[tuple[str, int]]:
         """The classes to list with their counts, in a fixed order."""
@@ -114,6 +117,29 @@ class Hud:
         Returns:
             Its rectangle; None when there is nothing to show or the picture is too small for it.
         """
+        clock = clock_text(time) if moving else ""
+        rate = ""
+        if moving and fps > 0:
+            rate = f"{fps:.0f} fps" if fps >= 9.95 else f"{fps:.1f} fps"
+        rows = self.rows(time, counts)
+        contents = (clock, rate, tuple(rows), picture, style, space)
+        if contents != self._laid_out[0]:
+            self._laid_out = (
+                contents,
+                self._lay_out(picture, style, space, cache, clock, rate, rows),
+            )
+        return self._laid_out[1]
+
+    def _lay_out(
+        self,
+        picture: tuple[int, int],
+        style: Style,
+        space: ColourSpace,
+        cache: SpriteCache,
+        clock: str,
+        rate: str,
+        rows: list[tuple[str, int]],
+    ) -> Rect | None:
         self._placed = []
         cap = style.cap
         line, pad, margin = round(cap * 1.85), round(cap * 0.9), round(4 + 8 * style.unit)
@@ -124,10 +150,10 @@ class Hud:
                 ("text", words, bgr, weight), partial(panel_text, space, words, cap, bgr, weight)
             )
 
-        head = [text(clock_text(time), PAPER, 1.15)] if moving else []
-        if moving and fps > 0:
-            head.append(text(f"{fps:.0f} fps" if fps >= 9.95 else f"{fps:.1f} fps", DIM))
-        rows = _shorten(self.rows(time, counts), int(_TALLEST * picture[1] / line) - 1)
+        head = [text(clock, PAPER, 1.15)] if clock else []
+        if rate:
+            head.append(text(rate, DIM))
+        rows = _shorten(rows, int(_TALLEST * picture[1] / line) - 1)
         names = [text(short_name(name), PAPER if count else DIM) for name, count in rows]
         numbers = [text(str(count), PAPER if count else DIM, 1.15) for _, count in rows]
         if not head and not rows:
@@ -145,28 +171,25 @@ class Hud:
             return None
         x = picture[0] - margin - width if self._right else margin
         y = picture[1] - margin - height if self._bottom else margin
-        left, right, top = x + pad, x + width - pad, y + pad
-        place = self._placed.append
-        place(
-            (cache.get(("panel", width, height), partial(_panel, space, width, height, cap)), x, y)
-        )
+        right, top = x + width - pad, y + pad
+        changing: list[tuple[Sprite, int, int]] = []
         if head:
-            place((head[0], left, top - 1))
+            changing.append((head[0], x + pad, top - 1))
             if len(head) > 1:
-                place((head[1], right - head[1].size[0], top - 1))
+                changing.append((head[1], right - head[1].size[0], top - 1))
             top += line + gap
+        on_ground: list[tuple[Sprite, int, int]] = []
         for (name, _), label, number in zip(rows, names, numbers, strict=True):
             bgr = DIM if name == _OTHERS else class_colour(name)
-            place(
-                (
-                    cache.get(("dot", bgr), partial(_dot, space, dot, bgr)),
-                    left,
-                    top + (cap - dot) // 2,
-                )
-            )
-            place((label, left + dot + cap // 2 + 1, top - 1))
-            place((number, right - number.size[0], top - 1))
+            mark = cache.get(("dot", bgr), partial(_dot, space, dot, bgr))
+            on_ground.append((mark, pad, top - y + (cap - dot) // 2))
+            on_ground.append((label, pad + dot + cap // 2 + 1, top - y - 1))
+            changing.append((number, right - number.size[0], top - 1))
             top += line
+        key = width, height, bool(head), style, space, tuple((n, count > 0) for n, count in rows)
+        if self._ground is None or self._ground[0] != key:
+            self._ground = key, Sprite.stack(_panel(space, width, height, cap), on_ground)
+        self._placed = [(self._ground[1], x, y), *changing]
         return x, y, x + width, y + height
 
     def draw(self, canvas: Canvas) -> None:

@@ -51,6 +51,7 @@ def visible_items(
 ) -> list[Item]:
     """Objects that reach into the picture, with a finite box and at least this score."""
     width, height = result.frame.size
+    right_limit, bottom_limit = width + _BEYOND, height + _BEYOND
     items = []
     unlooked = {
         (task, int(track_id))
@@ -60,17 +61,19 @@ def visible_items(
     for found in result.objects:
         if tasks is not None and found.task not in tasks:
             continue
-        if not found.score >= min_score or not all(map(isfinite, found.xyxy)):
+        x1, y1, x2, y2 = found.xyxy
+        if not found.score >= min_score or not isfinite(x1 + y1 + x2 + y2):
             continue
-        x1, y1 = (max(floor(v + 0.5), -_BEYOND) for v in found.xyxy[:2])
-        x2 = min(ceil(found.xyxy[2] - 0.5), width + _BEYOND)
-        y2 = min(ceil(found.xyxy[3] - 0.5), height + _BEYOND)
-        if not (x1 < min(x2, width) and y1 < min(y2, height) and x2 > 0 and y2 > 0):
+        left, top = max(floor(x1 + 0.5), -_BEYOND), max(floor(y1 + 0.5), -_BEYOND)
+        right, bottom = min(ceil(x2 - 0.5), right_limit), min(ceil(y2 - 0.5), bottom_limit)
+        if not (
+            left < min(right, width) and top < min(bottom, height) and right > 0 and bottom > 0
+        ):
             continue
         items.append(
             Item(
                 name=found.class_name,
-                box=(x1, y1, x2, y2),
+                box=(left, top, right, bottom),
                 key=None if found.track_id is None else (found.task, found.track_id),
                 score=found.score,
                 predicted=found.predicted and (found.task, found.track_id) not in unlooked,

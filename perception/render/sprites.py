@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, cast
@@ -78,6 +78,20 @@ class Sprite:
             colour += mask[..., None] * np.asarray(space.values(bgr), np.float32)
             alpha = mask + alpha * keep
         return cls((width, height), space, colour, alpha)
+
+    @classmethod
+    def stack(cls, ground: Sprite, others: Iterable[tuple[Sprite, int, int]]) -> Sprite:
+        """One sprite of several: `ground`, and over it others at (x, y) inside it."""
+        colour, alpha = ground._colour.copy(), ground._alpha.copy()
+        for other, x, y in others:
+            width, height = other.size
+            place = slice(y, y + height), slice(x, x + width)
+            keep = 1.0 - other._alpha
+            colour[place] *= keep[..., None]
+            colour[place] += other._colour
+            alpha[place] *= keep
+            alpha[place] += other._alpha
+        return cls(ground.size, ground.space, colour, alpha)
 
     def tiles(self, x: int, y: int) -> tuple[Tile, ...]:
         """One tile per plane for a sprite placed at (x, y)."""

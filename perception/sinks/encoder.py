@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -14,22 +15,26 @@ import numpy as np
 from perception.sources import SourceInfo
 from perception.types import U8, Planes
 
-# libx264's fastest preset with what costs little and saves much put back: arithmetic coding, the deblocking
-# filter, 8x8 transforms, a sub-pixel search, and bits for flat ground, where blocks would show. On drawn road
-# video it takes half of the processor time of "veryfast" for about the same quality at a given size
-# (docs/performance.md). Nothing looks ahead and nothing is reordered: a picture that goes in comes out, and no
-# time stamp needs a shift.
-SETTINGS = {
+# libx264's fastest preset with what costs little and saves much put back. Nothing looks ahead and nothing is
+# reordered: a picture that goes in comes out, and no time stamp needs a shift. Figures: docs/performance.md.
+#
+# Where bits are scarce: small intra blocks, a sub-pixel search, a deblocking filter stronger than usual, and
+# bits for flat ground, where blocks would show.
+SCARCE = {
     "preset": "ultrafast",
-    "x264-params": "cabac=1:no-deblock=0:8x8dct=1:me=hex:subme=1:aq-mode=1:aq-strength=0.7",
+    "x264-params": "partitions=i4x4:subme=1:deblock=2,2:aq-mode=1:aq-strength=0.5",
 }
+# Where the cap leaves plenty, the same quality for a fifth more bits and three fifths of the time.
+PLENTY = {"preset": "ultrafast", "x264-params": "partitions=i4x4:deblock=0,0"}
+# Of the source, per pixel and frame; as many of H.264 are few at 0.1 and many at 0.15. Without a rate there is no cap.
+PLENTY_BITS_PER_PIXEL = 0.13
 PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
-# The output may spend at most so many times the source's bits, however noisy it is.
-MOST_OF_SOURCE_RATE = 1.75
-# For so long it may spend more than that: short enough that a clip of a few seconds stays below twice its source.
+# The output may be at most so many times as large as the source, however noisy it is.
+MOST_OF_SOURCE = 1.95
+# For so long it may spend more than its average: the first picture is the most expensive.
 BURST_S = 0.5
 # Below this, a cap would be visible: bits per pixel and frame.
 LEAST_BITS_PER_PIXEL = 0.03
@@ -49,7 +54,7 @@ class Encoder:
         container: where the stream is added.
         info: of the source: size, time base, colour.
         crf: quality; lower is better and larger.
-        preset: of libx264; None for `SETTINGS`.
+        preset: of libx264; None for `SCARCE` or `PLENTY`, whatever the source's rate allows.
         threads: of libx264; None for one for each core, MOST_THREADS at most.
         encoder: "libx264", "h264_nvenc" (an NVIDIA GPU's), or "auto": that one where it works.
 
@@ -81,7 +86,10 @@ class Encoder:
         context.width, context.height = self.size
         context.pix_fmt = "yuv420p"
         context.time_base = info.time_base
-        context.options = {**quality(self.name, crf, preset), **_rate_cap(info)}
+        context.options = {
+            **quality(self.name, crf, preset, plenty=has_plenty(info)),
+            **rate_cap(info),
+        }
         if self.name == "libx264":
             context.thread_count = threads or min(MOST_THREADS, os.cpu_count() or 1)
         context.sample_aspect_ratio = info.sample_aspect_ratio
@@ -117,12 +125,15 @@ class Encoder:
         return list(self.stream.codec_context.encode(None))
 
 
-def quality(encoder: str, crf: float, preset: str | None) -> dict[str, str]:
-    """Options of an encoder for a quality; `preset` is of libx264."""
+def quality(
+    encoder: str, crf: float, preset: str | None, *, plenty: bool = False
+) -> dict[str, str]:
+    """Options of an encoder for a quality; `preset` and `plenty` (of bits) are of libx264."""
     if encoder == "h264_nvenc":
         # Its 0 means "as it likes", not "without loss".
         return {**NVENC, "cq": f"{max(1.0, crf):g}"}
-    chosen = SETTINGS if preset is None else {"preset": preset, "bf": "0"}
+    ours = PLENTY if plenty else SCARCE
+    chosen = ours if preset is None else {"preset": preset, "bf": "0"}
     return {**chosen, "crf": f"{crf:g}"}
 
 
@@ -163,12 +174,27 @@ def nvenc_problem(size: tuple[int, int]) -> str | None:
     return None
 
 
-def _rate_cap(info: SourceInfo) -> dict[str, str]:
+def has_plenty(info: SourceInfo) -> bool:
+    """Whether the source spends so many bits that its output need not save any."""
+    return info.bit_rate is None or info.bit_rate > PLENTY_BITS_PER_PIXEL * _pixel_rate(info)
+
+
+def rate_cap(info: SourceInfo) -> dict[str, str]:
     """Options that keep the output from growing far beyond its source."""
     if info.bit_rate is None:
         return {}
-    pixels = info.size[0] * info.size[1] * float(info.rate or 25)
-    most = int(max(MOST_OF_SOURCE_RATE * info.bit_rate, LEAST_BITS_PER_PIXEL * pixels))
+    most = MOST_OF_SOURCE * info.bit_rate
+    if info.path is not None and info.duration_s:
+        # Sound is copied as it is, so the pictures may grow by its share, too.
+        everything = 8 * Path(info.path).stat().st_size / info.duration_s
+        most += (MOST_OF_SOURCE - 1) * max(0.0, everything - info.bit_rate)
+        most *= info.duration_s / (info.duration_s + BURST_S)
+    most = int(max(most, LEAST_BITS_PER_PIXEL * _pixel_rate(info)))
     if most > HIGHEST_CAP:
         return {}
     return {"maxrate": str(most), "bufsize": str(int(BURST_S * most))}
+
+
+def _pixel_rate(info: SourceInfo) -> float:
+    """Pixels a second."""
+    return info.size[0] * info.size[1] * float(info.rate or 25)

@@ -18,9 +18,13 @@ import numpy as np
 from perception.errors import InputError, SinkError
 from perception.sinks import check_output
 from perception.sources import SourceInfo
-from perception.types import F32, FrameResult
+from perception.types import F32, FrameResult, Lanes
 
 SCHEMA = "perception/1"
+# Looking for values that contain themselves takes as long as writing them; nothing here can.
+_ENCODER = json.JSONEncoder(
+    allow_nan=False, ensure_ascii=False, check_circular=False, separators=(", ", ": ")
+)
 
 
 class JsonLinesSink:
@@ -49,6 +53,8 @@ class JsonLinesSink:
         self.engines = dict(engines or {})
         self._file: BinaryIO | None = None
         self._whole = 0
+        self._lanes: Lanes | None = None
+        self._lanes_text = "[]"
         if self.path != "-":
             check_output(self.path, inputs=inputs)
 
@@ -76,7 +82,12 @@ class JsonLinesSink:
         Raises:
             SinkError: the disk is full or gone.
         """
-        self._line(record(result))
+        # Between two looks of a lane stage that rests, its lines are the same object and need no new text.
+        if result.lanes is not self._lanes:
+            self._lanes_text = _encode(_lanes(result.lanes))
+            self._lanes = result.lanes
+        text = _encode(_all_but_lanes(result))
+        self._write(f'{text[:-1]}, "lanes": {self._lanes_text}}}')
 
     def finish(self, report: dict[str, Any]) -> None:
         """The last line."""
@@ -95,17 +106,13 @@ class JsonLinesSink:
             ) from error
 
     def _line(self, value: dict[str, Any]) -> None:
+        self._write(_encode(value))
+
+    def _write(self, text: str) -> None:
         if self._file is None:
             return
+        line = (text + "\n").encode(errors="backslashreplace")
         try:
-            try:
-                text = json.dumps(
-                    value, allow_nan=False, ensure_ascii=False, separators=(", ", ": ")
-                )
-            except (TypeError, ValueError):
-                # Something a stage put in: numpy scalars, NaN, a path. Rare, so tried only now.
-                text = json.dumps(plain(value), allow_nan=False, ensure_ascii=False)
-            line = (text + "\n").encode(errors="backslashreplace")
             self._file.write(line)
             self._file.flush()
             self._whole += len(line)
@@ -128,6 +135,10 @@ class JsonLinesSink:
 
 def record(result: FrameResult) -> dict[str, Any]:
     """A frame's line of the record, as a dict."""
+    return {**_all_but_lanes(result), "lanes": _lanes(result.lanes)}
+
+
+def _all_but_lanes(result: FrameResult) -> dict[str, Any]:
     frame = result.frame
     objects = []
     for item in result.objects:
@@ -147,20 +158,6 @@ def record(result: FrameResult) -> dict[str, Any]:
                 [round(x, 1), round(y, 1), round(score, 4)] for x, y, score in item.keypoints
             ]
         objects.append(entry)
-    lanes = []
-    if result.lanes is not None:
-        lanes = [
-            {
-                "side": lane.side,
-                "score": round(float(lane.score), 4),
-                "points": _points(lane.points),
-            }
-            for lane in result.lanes.lines
-        ]
-        lanes += [
-            {"side": 0, "score": 1.0, "points": _points(outline), "kind": "drivable"}
-            for outline in result.lanes.drivable
-        ]
     # Of a live source: when the frame came, and how old it was when its result was ready.
     live = {}
     if frame.wall is not None:
@@ -173,7 +170,6 @@ def record(result: FrameResult) -> dict[str, Any]:
         "stream": frame.stream,
         "path": frame.path,
         "objects": objects,
-        "lanes": lanes,
         "events": [
             {
                 "kind": event.kind,
@@ -187,9 +183,32 @@ def record(result: FrameResult) -> dict[str, Any]:
     }
 
 
+def _lanes(lanes: Lanes | None) -> list[dict[str, Any]]:
+    """Lane lines, then outlines of the drivable area."""
+    if lanes is None:
+        return []
+    found: list[dict[str, Any]] = [
+        {"side": lane.side, "score": round(float(lane.score), 4), "points": _points(lane.points)}
+        for lane in lanes.lines
+    ]
+    found += [
+        {"side": 0, "score": 1.0, "points": _points(outline), "kind": "drivable"}
+        for outline in lanes.drivable
+    ]
+    return found
+
+
 def _points(points: F32) -> list[list[float]]:
     rounded: list[list[float]] = np.round(points.astype(np.float64), 1).tolist()
     return rounded
+
+
+def _encode(value: Any) -> str:
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, ValueError):
+        # Something a stage put in: numpy scalars, NaN, a path. Rare, so tried only now.
+        return json.dumps(plain(value), allow_nan=False, ensure_ascii=False)
 
 
 def plain(value: Any) -> Any:

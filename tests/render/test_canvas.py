@@ -95,9 +95,8 @@ def test_what_lies_outside_leaves_no_trace() -> None:
     sprite = Sprite.compose(canvas.space, [(np.ones((10, 12), np.float32), (0, 0, 255))])
     for x, y in ((-12, 0), (80, 0), (0, -10), (0, 60), (-500, 900)):
         canvas.blit(sprite, x, y)
-    canvas.fill(-20, 10, 0, 30, (0, 0, 255))
-    canvas.fill(80, 10, 120, 30, (0, 0, 255))
-    canvas.darken(10, 60, 30, 90, 0.5)
+    for place in ((-20, 10, 0, 30), (80, 10, 120, 30), (10, 60, 30, 90)):
+        canvas.stripe(*place, (0, 0, 255), rim=(0, 1), dark=0.5)
     assert np.array_equal(canvas.to_planes().y, source.y)
     assert np.array_equal(canvas.to_planes().v, source.v)
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
 from perception.errors import ConfigError, InputError
 from perception.sinks import encoder
-from perception.sinks.encoder import chosen_encoder, nvenc_problem, quality
+from perception.sinks.encoder import (
+    BURST_S,
+    MOST_OF_SOURCE,
+    PLENTY,
+    SCARCE,
+    chosen_encoder,
+    has_plenty,
+    nvenc_problem,
+    quality,
+    rate_cap,
+)
 from perception.sinks.video import VideoSink
-from perception.sources import open_source
+from perception.sources import SourceInfo, open_source
 from perception.types import FrameResult
 from tests.clips import clip
 
@@ -69,6 +81,38 @@ def test_quality_goes_into_each_encoders_words():
     assert quality("libx264", 20.5, None)["crf"] == "20.5"
     nvenc = quality("h264_nvenc", 0, None)
     assert nvenc["cq"] == "1" and nvenc["bf"] == "0" and "crf" not in nvenc
+
+
+def test_tools_that_save_bits_are_used_where_the_source_has_few():
+    info = SourceInfo("made", (1280, 720), Fraction(1, 90000), rate=Fraction(25))
+    assert has_plenty(info)  # no rate is known: nothing caps the output
+    assert not has_plenty(replace(info, bit_rate=2_000_000))
+    assert has_plenty(replace(info, bit_rate=4_000_000))
+    assert quality("libx264", 23, None, plenty=True) == {**PLENTY, "crf": "23"}
+    assert quality("libx264", 23, None) == {**SCARCE, "crf": "23"}
+    assert quality("libx264", 23, "fast", plenty=True)["preset"] == "fast"
+
+
+def test_the_output_may_grow_to_nearly_twice_its_source_and_by_the_sounds_share(tmp_path):
+    info = SourceInfo("made", (320, 240), Fraction(1, 90000), rate=Fraction(25), duration_s=8.0)
+    assert rate_cap(info) == {}
+    pictures = replace(info, bit_rate=400_000)
+    assert rate_cap(pictures) == {
+        "maxrate": str(int(MOST_OF_SOURCE * 400_000)),
+        "bufsize": str(int(BURST_S * int(MOST_OF_SOURCE * 400_000))),
+    }
+    path = tmp_path / "source.mp4"
+    for other in (0, 100_000):  # of sound, bits a second
+        path.write_bytes(bytes((400_000 + other) // 8 * 8))
+        cap = {k: int(v) for k, v in rate_cap(replace(pictures, path=str(path))).items()}
+        most = cap["maxrate"] * 8 + cap["bufsize"] + other * 8
+        assert most == pytest.approx(MOST_OF_SOURCE * (400_000 + other) * 8, rel=1e-3)
+
+
+def test_a_very_low_or_very_high_rate_is_no_cap_that_could_be_seen():
+    info = SourceInfo("made", (1280, 720), Fraction(1, 90000), rate=Fraction(25))
+    assert int(rate_cap(replace(info, bit_rate=1000))["maxrate"]) > 600_000
+    assert rate_cap(replace(info, bit_rate=400_000_000)) == {}
 
 
 def test_a_machine_without_it_says_so_or_has_it():
