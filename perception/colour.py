@@ -2,7 +2,9 @@
 
 Colour conversion is one 3x3 matrix and an offset per picture, so it is one pass of `cv2.transform`; what
 costs is bringing the chroma to the size of the luma. A network's input is smaller than the picture:
-`planes_to_bgr_resized` shrinks the planes first and converts the few pixels that are left.
+`planes_to_bgr_resized` shrinks the planes first and converts the few pixels that are left. From twice the input's
+size on, halving brings luma and chroma to one size; then the three are resized side by side, in half the time of
+one after the other.
 
 The luma weights are those of ITU-R BT.601-7 section 2.5.1, BT.709-6 item 3.2 and BT.2020-2 table 4
 (non-constant luminance); quantisation as in BT.709-6 item 4.6 for limited range and JFIF 1.02 for full
@@ -21,7 +23,7 @@ import numpy.typing as npt
 from perception.types import U8, Planes
 
 # Picture sizes for which working memory is kept, for each thread.
-SIZES_KEPT = 3
+SIZES_KEPT = 4
 # Weights of red and blue in the luma; green is the rest.
 LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
 
@@ -58,8 +60,8 @@ def planes_to_bgr(planes: Planes) -> U8:
     return _convert(planes, (width, height))
 
 
-def planes_to_bgr_resized(planes: Planes, size: tuple[int, int]) -> U8:
-    """The picture at another size, as (h, w, 3) uint8 BGR; a new array.
+def planes_to_bgr_resized(planes: Planes, size: tuple[int, int], *, out: U8 | None = None) -> U8:
+    """The picture at another size, as (h, w, 3) uint8 BGR.
 
     Shrinking averages over the pixels it leaves out (halving until less than a factor of two is left, then
     bilinear), so small things do not flicker or vanish as they do with plain bilinear sampling.
@@ -67,10 +69,18 @@ def planes_to_bgr_resized(planes: Planes, size: tuple[int, int]) -> U8:
     Args:
         planes: the picture.
         size: (width, height) wanted.
+        out: (h, w, 3) uint8 to write to, also a part of a larger picture; None makes a new array.
+
+    Returns:
+        `out`, or the new array.
     """
-    if size == planes.size:
-        return planes_to_bgr(planes)
-    return _convert(planes, size)
+    if size != planes.size:
+        return _convert(planes, size, out)
+    image = planes_to_bgr(planes)
+    if out is None:
+        return image
+    out[:] = image
+    return out
 
 
 def ycc_to_bgr(stacked: U8, *, matrix: str, full_range: bool) -> U8:
@@ -104,31 +114,41 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-def _convert(planes: Planes, size: tuple[int, int]) -> U8:
-    """The picture at `size`, every plane brought to it first."""
+def _convert(planes: Planes, size: tuple[int, int], out: U8 | None = None) -> U8:
+    """The picture at `size`: planes halved as often as that goes, resized, then converted."""
+    shrunk = [_halved(part, size) for part in (planes.y, planes.u, planes.v)]
     *buffers, stacked = _scratch(size)
-    parts = (planes.y, planes.u, planes.v)
-    ycc = [_resize(part, size, buffer) for part, buffer in zip(parts, buffers, strict=True)]
-    cv2.merge(ycc, dst=stacked)
+    if shrunk[0].shape == shrunk[1].shape:
+        together = stacked if shrunk[0].shape == stacked.shape[:2] else _scratch(_size(shrunk[0]))[3]
+        cv2.merge(shrunk, dst=together)
+        _resize(together, size, stacked)
+    else:
+        parts = zip(shrunk, buffers, strict=True)
+        cv2.merge([_resize(part, size, buffer) for part, buffer in parts], dst=stacked)
     matrix = _to_bgr_matrix(planes.matrix, planes.full_range)
-    return np.asarray(cv2.transform(stacked, matrix), np.uint8)
+    return np.asarray(cv2.transform(stacked, matrix, dst=out), np.uint8)
 
 
-def _resize(plane: U8, size: tuple[int, int], buffer: U8) -> U8:
-    """The plane at `size`, in `buffer` unless it has that size already."""
-    width, height = size
+def _halved(plane: U8, size: tuple[int, int]) -> U8:
+    """The plane halved until less than a factor of two to `size` is left."""
     while _halves(plane, size):
         half = plane.shape[1] // 2, plane.shape[0] // 2
-        target = buffer if half == size else None
-        plane = np.asarray(
-            cv2.resize(plane, half, dst=target, interpolation=cv2.INTER_AREA), np.uint8
-        )
-    if plane.shape == (height, width):
-        return plane
+        plane = np.asarray(cv2.resize(plane, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return plane
+
+
+def _resize(picture: U8, size: tuple[int, int], buffer: U8) -> U8:
+    """The plane or picture at `size`, in `buffer` unless it has that size already."""
+    if _size(picture) == size:
+        return picture
     # What is left is less than a factor of two, except for odd sizes, which have no fast halving.
-    shrink = max(plane.shape[1] / width, plane.shape[0] / height)
+    shrink = max(picture.shape[1] / size[0], picture.shape[0] / size[1])
     method = cv2.INTER_AREA if shrink >= 2 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(plane, size, dst=buffer, interpolation=method), np.uint8)
+    return np.asarray(cv2.resize(picture, size, dst=buffer, interpolation=method), np.uint8)
+
+
+def _size(picture: U8) -> tuple[int, int]:
+    return picture.shape[1], picture.shape[0]
 
 
 def _halves(plane: U8, size: tuple[int, int]) -> bool:

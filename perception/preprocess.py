@@ -81,30 +81,44 @@ class Preprocessor:
         self.spec = spec
         self.size = size or spec.size
         width, height = self.size
-        self._canvas: U8 = np.full((height, width, 3), spec.pad, np.uint8)
+        self._picture: U8 = np.empty((height, width, 3), np.uint8)
+        self._planes: U8 = np.empty((3, height, width), np.uint8)
         self._buffer: F32 = np.empty((1, 3, height, width), np.float32)
         self._filled: tuple[int, int, int, int] | None = None
-        mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
-        self._mean = mean.reshape(3, 1, 1)
-        self._inverse_std = (1 / std).reshape(3, 1, 1)
+        self._mean = np.array(spec.mean, np.float32).reshape(3, 1, 1)
+        self._inverse_std = (1 / np.array(spec.std, np.float32)).reshape(3, 1, 1)
+        self._shifts = bool(self._mean.any())
+        self._scales = bool((self._inverse_std != 1).any())
 
     def __call__(self, frame: Frame) -> tuple[F32, Mapping]:
         source = frame.size
         mapping, (x, y, width, height) = self.place(source)
-        if (x, y, width, height) != self._filled:
-            self._canvas[:] = self.spec.pad
-            self._filled = (x, y, width, height)
-        target = self._canvas[y : y + height, x : x + width]
+        picture = self._picture[:height, :width]
         if frame.planes is not None:
-            target[:] = planes_to_bgr_resized(frame.planes, (width, height))
+            planes_to_bgr_resized(frame.planes, (width, height), out=picture)
         elif source == (width, height):
-            target[:] = frame.image
+            picture = frame.image
         else:
             # Bilinear aliases below half size: a small sign may fall between the sampled pixels.
             shrink = min(width / source[0], height / source[1])
             method = cv2.INTER_AREA if shrink < 0.5 else cv2.INTER_LINEAR
-            cv2.resize(frame.image, (width, height), dst=target, interpolation=method)
-        return self._tensor(), mapping
+            cv2.resize(frame.image, (width, height), dst=picture, interpolation=method)
+        if (x, y, width, height) != self._filled:
+            self._fill(np.full((3, 1, 1), self.spec.pad, np.uint8), self._buffer[0])
+            self._filled = (x, y, width, height)
+        parts = self._planes[:, :height, :width]
+        cv2.split(picture, mv=list(parts if self.spec.colour == "bgr" else parts[::-1]))
+        self._fill(parts, self._buffer[0, :, y : y + height, x : x + width])
+        return self._buffer, mapping
+
+    def _fill(self, values: U8, target: F32) -> None:
+        """Channels (3, h, w) in the network's order, as it wants them, into `target`; the only pass over floats."""
+        if self._shifts:
+            np.subtract(values, self._mean, out=target)
+        else:
+            target[:] = values
+        if self._scales:
+            target *= self._inverse_std
 
     def place(self, source: tuple[int, int]) -> tuple[Mapping, tuple[int, int, int, int]]:
         """The mapping, and the rectangle (x, y, width, height) of the input that the picture fills."""
