@@ -119,7 +119,9 @@ def _convert(planes: Planes, size: tuple[int, int], out: U8 | None = None) -> U8
     shrunk = [_halved(part, size) for part in (planes.y, planes.u, planes.v)]
     *buffers, stacked = _scratch(size)
     if shrunk[0].shape == shrunk[1].shape:
-        together = stacked if shrunk[0].shape == stacked.shape[:2] else _scratch(_size(shrunk[0]))[3]
+        together = (
+            stacked if shrunk[0].shape == stacked.shape[:2] else _scratch(_size(shrunk[0]))[3]
+        )
         cv2.merge(shrunk, dst=together)
         _resize(together, size, stacked)
     else:

@@ -42,7 +42,11 @@ def _array(
     owner: str, name: str, value: Any, dtype: type, shape: tuple[int | None, ...]
 ) -> npt.NDArray[Any]:
     """Return `value` as an array of the wanted dtype, or raise with the wanted and the actual shape."""
-    array: npt.NDArray[Any] = np.ascontiguousarray(value, dtype=dtype)
+    array: npt.NDArray[Any] = value
+    if type(value) is not np.ndarray or value.dtype != dtype or not value.flags.c_contiguous:
+        array = np.ascontiguousarray(value, dtype=dtype)
+    if array.shape == shape:
+        return array
     matches = array.ndim == len(shape) and all(
         want is None or want == have for want, have in zip(shape, array.shape, strict=True)
     )

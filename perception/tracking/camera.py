@@ -17,10 +17,23 @@ F64 = npt.NDArray[np.float64]
 
 LIKE_SIZE = 0.3  # largest difference of log width or log height
 MAX_RISE = 0.6  # largest shift up or down, in heights of the box
-MOST_BOXES = 12
+MOST_BOXES, MOST_FOUND = 12, 16
 STILL = 0.8  # median IoU of predictions and detections from which on there is nothing to look for
 MIN_GAIN = 0.1  # IoU per box that a shift must bring
 PER_HEIGHT = 0.1  # what a shift by one height costs: of two good ones the smaller is likely
+
+
+def is_still(overlap: npt.NDArray[np.float32]) -> bool:
+    """Whether there is nothing to look for: most predictions (N) lie well on a detection (M), or there are too few.
+
+    Args:
+        overlap: (N, M) IoU of the boxes of `common_shift`.
+    """
+    if min(overlap.shape) < 2:
+        return True
+    best = sorted(overlap[:MOST_BOXES, :MOST_FOUND].max(axis=1).tolist())
+    # The median; numpy's own takes longer than all else that is done on most frames.
+    return (best[(len(best) - 1) // 2] + best[len(best) // 2]) / 2 >= STILL
 
 
 def common_shift(predicted: F64, detected: F64) -> tuple[float, float]:
@@ -30,11 +43,8 @@ def common_shift(predicted: F64, detected: F64) -> tuple[float, float]:
         predicted: (N, 4) boxes of well-known objects, the best first; at least two are needed.
         detected: (M, 4) boxes, the best first.
     """
-    known, found = predicted[:MOST_BOXES], detected[: MOST_BOXES + 4]
-    if len(known) < 2 or len(found) < 2:
-        return 0.0, 0.0
-    as_is = iou(known.astype(np.float32), found.astype(np.float32)).max(axis=1)
-    if np.median(as_is) >= STILL:
+    known, found = predicted[:MOST_BOXES], detected[:MOST_FOUND]
+    if is_still(iou(known.astype(np.float32), found.astype(np.float32))):
         return 0.0, 0.0
     sides = np.maximum(known[:, 2:] - known[:, :2], 1)
     found_sides = np.maximum(found[:, 2:] - found[:, :2], 1)

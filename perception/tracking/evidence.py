@@ -53,11 +53,12 @@ class Evidence:
 
     def __call__(self, score: npt.NDArray[np.float32], height: F64) -> F64:
         """Evidence (N,) of detections with these scores (N,) and box heights (N,), in pixels."""
-        chance = np.clip(score.astype(np.float64), 1e-6, 1 - 1e-6)
-        neutral = np.full(len(chance), math.log(self.neutral_score / (1 - self.neutral_score)))
-        neutral += self.size_slope * np.log2(np.maximum(height, 10) / self.size_px)
-        says: F64 = np.clip(WEIGHT * (np.log(chance / (1 - chance)) - neutral), LEAST, MOST)
-        return says
+        chance = np.minimum(np.maximum(score.astype(np.float64), 1e-6), 1 - 1e-6)
+        neutral: float | F64 = math.log(self.neutral_score / (1 - self.neutral_score))
+        if self.size_slope:
+            neutral = neutral + self.size_slope * np.log2(np.maximum(height, 10) / self.size_px)
+        says = WEIGHT * (np.log(chance / (1 - chance)) - neutral)
+        return np.minimum(np.maximum(says, LEAST), MOST)
 
 
 # PointRCNN's car scores after a sigmoid, as in the public KITTI detections: half right at 0.96 for a box

@@ -25,14 +25,21 @@ MAX_LOG_SIDE = 15.0  # beyond every picture, and far from overflow
 def measure(xyxy: npt.NDArray[np.floating]) -> F64:
     """Boxes (N, 4) as measurements (N, 4): centre x, centre y, log width, log height."""
     corner = np.asarray(xyxy, np.float64)
-    sides = np.maximum(corner[:, 2:] - corner[:, :2], MIN_SIDE)
-    return np.concatenate([(corner[:, :2] + corner[:, 2:]) / 2, np.log(sides)], axis=1)
+    near, far = corner[:, :2], corner[:, 2:]
+    position = np.empty_like(corner)
+    np.divide(near + far, 2, out=position[:, :2])
+    np.log(np.maximum(far - near, MIN_SIDE), out=position[:, 2:])
+    return position
 
 
 def to_xyxy(position: F64) -> F64:
     """Measurements or positions (N, 4) as boxes (N, 4)."""
     half = np.exp(np.minimum(position[:, 2:], MAX_LOG_SIDE)) / 2
-    return np.concatenate([position[:, :2] - half, position[:, :2] + half], axis=1)
+    centre = position[:, :2]
+    xyxy = np.empty((len(position), 4))
+    np.subtract(centre, half, out=xyxy[:, :2])
+    np.add(centre, half, out=xyxy[:, 2:])
+    return xyxy
 
 
 @dataclass(slots=True)
@@ -89,14 +96,11 @@ class BoxFilter:
         """The states `dt` seconds later."""
         pp, pv, vv = states.variance.T
         q = self.acceleration**2
-        variance = np.stack(
-            [
-                pp + dt * (2 * pv + dt * vv) + q * dt**3 / 3,
-                pv + dt * vv + q * dt**2 / 2,
-                vv + q * dt,
-            ],
-            axis=1,
-        )
+        variance = np.empty_like(states.variance)
+        moved = dt * vv
+        variance[:, 0] = pp + dt * (2 * pv + moved) + q * dt**3 / 3
+        variance[:, 1] = pv + moved + q * dt**2 / 2
+        variance[:, 2] = vv + q * dt
         return BoxStates(states.position + dt * states.velocity, states.velocity, variance)
 
     def update(self, states: BoxStates, xyxy: npt.NDArray[np.floating]) -> BoxStates:
@@ -105,7 +109,10 @@ class BoxFilter:
         total = pp + self.measured**2
         gain_p, gain_v = pp / total, pv / total
         residual = measure(xyxy) - states.position
-        variance = np.stack([pp - gain_p * pp, pv - gain_p * pv, vv - gain_v * pv], axis=1)
+        variance = np.empty_like(states.variance)
+        np.subtract(pp, gain_p * pp, out=variance[:, 0])
+        np.subtract(pv, gain_p * pv, out=variance[:, 1])
+        np.subtract(vv, gain_v * pv, out=variance[:, 2])
         return BoxStates(
             states.position + gain_p[:, None] * residual,
             states.velocity + gain_v[:, None] * residual,

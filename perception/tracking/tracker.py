@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from perception.errors import ConfigError
-from perception.geometry import area, iou
+from perception.geometry import iou
 from perception.tracking.assignment import Rows, match
-from perception.tracking.camera import common_shift
+from perception.tracking.camera import MOST_BOXES, MOST_FOUND, common_shift, is_still
 from perception.tracking.evidence import Evidence
 from perception.tracking.kalman import BoxFilter, BoxStates, to_xyxy
 from perception.types import Detections, Tracks
@@ -29,52 +30,83 @@ LOOK_S = 0.1  # frames closer in time than this are not independent looks
 KEEP = 0.4  # by so much evidence may fall below what confirmed a track before it is not given out
 SEEN = 0.5  # how much the detected box counts in the box that is given out, against the filter's
 MISSED = 0.15  # evidence lost by an object per look that does not find it
+# Columns of the table of objects behind their filters' states.
+BORN, SEEN_S, EVIDENCE, SCORE, VOTES = 11, 12, 13, 14, 15
 
 
-@dataclass(slots=True)
 class _Objects:
-    """What the tracker knows of its N objects, one row each, oldest first."""
+    """What the tracker knows of its N objects, one row each, oldest first.
 
-    track_id: I64  # 0 until confirmed
-    position: F64  # (N, 4), see BoxStates
-    velocity: F64  # (N, 4)
-    variance: F64  # (N, 3)
-    born: F64  # seconds
-    seen: F64  # seconds
-    evidence: F64
-    score: npt.NDArray[np.float32]
-    votes: F64  # (N, classes)
+    One table, so that choosing rows is one step; its parts are views that may be written to.
+
+    Attributes:
+        track_id: (N,), 0 until confirmed.
+        table: (N, VOTES + classes) float64: position and velocity of 4, variance of 3 (see BoxStates), born
+            and seen in seconds, evidence, the last score, and the votes for each class.
+    """
+
+    __slots__ = ("table", "track_id")
+
+    def __init__(self, track_id: I64, table: F64) -> None:
+        self.track_id = track_id
+        self.table = table
 
     def __len__(self) -> int:
         return len(self.track_id)
 
     @classmethod
     def empty(cls, classes: int) -> _Objects:
-        none = np.zeros(0)
-        return cls(
-            none.astype(np.int64),
-            np.zeros((0, 4)),
-            np.zeros((0, 4)),
-            np.zeros((0, 3)),
-            none,
-            none,
-            none,
-            none.astype(np.float32),
-            np.zeros((0, classes)),
-        )
+        return cls(np.zeros(0, np.int64), np.zeros((0, VOTES + classes)))
 
     def rows(self, rows: npt.NDArray[np.generic]) -> _Objects:
-        return _Objects(*(getattr(self, part.name)[rows] for part in fields(self)))
+        return _Objects(self.track_id[rows], self.table[rows])
 
-    def joined(self, other: _Objects) -> _Objects:
-        parts = (part.name for part in fields(self))
-        return _Objects(
-            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in parts)
-        )
+    @property
+    def position(self) -> F64:
+        return self.table[:, :4]
+
+    @property
+    def velocity(self) -> F64:
+        return self.table[:, 4:8]
+
+    @property
+    def born(self) -> F64:
+        return self.table[:, BORN]
+
+    @property
+    def seen(self) -> F64:
+        return self.table[:, SEEN_S]
+
+    @property
+    def evidence(self) -> F64:
+        return self.table[:, EVIDENCE]
+
+    @property
+    def score(self) -> F64:
+        return self.table[:, SCORE]
+
+    @property
+    def votes(self) -> F64:
+        return self.table[:, VOTES:]
 
     @property
     def states(self) -> BoxStates:
-        return BoxStates(self.position, self.velocity, self.variance)
+        return _states(self.table)
+
+    def put(self, states: BoxStates) -> None:
+        """Replace the states of all objects."""
+        _put(self.table, states)
+
+
+def _states(table: F64) -> BoxStates:
+    """The filters' part of a table of objects, as views."""
+    return BoxStates(table[:, :4], table[:, 4:8], table[:, 8:11])
+
+
+def _put(table: F64, states: BoxStates) -> None:
+    table[:, :4] = states.position
+    table[:, 4:8] = states.velocity
+    table[:, 8:11] = states.variance
 
 
 class Tracker:
@@ -138,7 +170,7 @@ class Tracker:
         self._objects = _Objects.empty(0)
         self._classes: tuple[str, ...] | None = None
         self._kind = np.zeros(0, np.int64)
-        self._size = np.zeros(2)
+        self._limit = np.zeros(4)
         self._time = 0.0
         self._looked_s = 0.0
         self._next_id = 1
@@ -166,15 +198,17 @@ class Tracker:
         self._check(detections, time_s)
         boxes = detections.xyxy.astype(np.float64)
         if size is not None:
-            self._size = np.array(size, np.float64)
+            self._resize(size)
         elif len(boxes):
-            self._size = np.maximum(self._size, boxes[:, 2:].max(axis=0))
+            self._resize(np.maximum(self._limit[:2], boxes[:, 2:].max(axis=0)).tolist())
         evidence = self.evidence(detections.score, boxes[:, 3] - boxes[:, 1])
         strong = evidence >= self.start
         self._predict(time_s)
-        if self.camera_shift:
-            self._turn(boxes[strong], detections.score[strong])
-        row_of = self._associate(detections, boxes, strong)
+        predicted = self._predicted_boxes()
+        overlap = iou(predicted.astype(np.float32), detections.xyxy)
+        if self.camera_shift and self._turn(predicted, boxes, detections, strong, overlap):
+            overlap = iou(self._predicted_boxes().astype(np.float32), detections.xyxy)
+        row_of = self._associate(detections, strong, overlap)
         self._update(boxes, detections, evidence, row_of)
         fresh = self._start(boxes, detections, evidence, strong, row_of)
         return self._report(boxes, np.concatenate([row_of, fresh]))
@@ -198,7 +232,7 @@ class Tracker:
         if not time_s >= self._time:
             raise ValueError(f"time must not go back, but went from {self._time} s to {time_s} s")
         if size is not None:
-            self._size = np.array(size, np.float64)
+            self._resize(size)
         self._move(time_s)
         objects = self._objects
         part = self._inside(to_xyxy(objects.position))
@@ -207,7 +241,7 @@ class Tracker:
         shown &= objects.track_id > 0
         shown &= time_s - objects.seen <= self.coast_s + 1e-6
         shown &= (part[:, 2] > part[:, 0]) & (part[:, 3] > part[:, 1])
-        rows = np.flatnonzero(shown)
+        rows = shown.nonzero()[0]
         detection = np.where(fresh[rows], -2, -1).astype(np.int64)
         return self._tracks(rows, part[rows], detection)
 
@@ -232,6 +266,10 @@ class Tracker:
         if not time_s >= self._time:
             raise ValueError(f"time must not go back, but went from {self._time} s to {time_s} s")
 
+    def _resize(self, size: Sequence[float]) -> None:
+        if (self._limit[0], self._limit[1]) != tuple(size):
+            self._limit = np.array([*size, *size], np.float64)
+
     def _predict(self, time_s: float) -> None:
         """Move all objects on to this time, for a look at it."""
         self._move(time_s)
@@ -244,63 +282,78 @@ class Tracker:
         if dt > self.max_age_s:
             self._objects = self._objects.rows(np.zeros(0, np.intp))
         objects = self._objects
-        states = self.filter.predict(objects.states, dt)
-        objects.position, objects.velocity, objects.variance = (
-            states.position,
-            states.velocity,
-            states.variance,
-        )
-        objects.evidence *= math.exp(-dt / self.memory_s)
+        objects.put(self.filter.predict(objects.states, dt))
+        objects.evidence[:] *= math.exp(-dt / self.memory_s)
 
-    def _turn(self, detected: F64, score: npt.NDArray[np.float32]) -> None:
-        """Follow a turn of the camera: all objects shift, and go on shifting as fast."""
+    def _predicted_boxes(self) -> F64:
+        """(N, 4) what of each object is expected in the picture."""
+        return self._inside(to_xyxy(self._objects.position))
+
+    def _turn(
+        self,
+        predicted: F64,
+        boxes: F64,
+        detections: Detections,
+        strong: npt.NDArray[np.bool_],
+        overlap: npt.NDArray[np.float32],
+    ) -> bool:
+        """Follow a turn of the camera: all objects shift, and go on shifting as fast. Whether there was one."""
         objects = self._objects
         recent = self._time - objects.seen < 0.25 + self._dt
-        known = np.flatnonzero((objects.evidence > 0) & recent)
-        known = known[np.argsort(-objects.evidence[known], kind="stable")]
-        order = np.argsort(-score, kind="stable")
-        shift = common_shift(self._inside(to_xyxy(objects.position[known])), detected[order])
-        if shift != (0.0, 0.0):
-            objects.position[:, :2] += shift
-            if self._dt > 0:
-                objects.velocity[:, :2] += np.array(shift) / self._dt
+        known = _best(objects.evidence, (objects.evidence > 0) & recent)[:MOST_BOXES]
+        found = _best(detections.score, strong)[:MOST_FOUND]
+        if is_still(overlap[known[:, None], found]):
+            return False
+        shift = common_shift(predicted[known], boxes[found])
+        if shift == (0.0, 0.0):
+            return False
+        objects.position[:, :2] += shift
+        if self._dt > 0:
+            objects.velocity[:, :2] += np.array(shift) / self._dt
+        return True
 
-    def _associate(self, detections: Detections, boxes: F64, strong: npt.NDArray[np.bool_]) -> I64:
+    def _associate(
+        self,
+        detections: Detections,
+        strong: npt.NDArray[np.bool_],
+        overlap: npt.NDArray[np.float32],
+    ) -> I64:
         """The row of each object's detection, or -1."""
         objects = self._objects
         row_of = np.full(len(objects), -1, np.int64)
-        predicted = self._inside(to_xyxy(objects.position)).astype(np.float32)
-        kind = self._kind[objects.votes.argmax(axis=1)]
+        if overlap.size and len(self._kind) > 1:
+            kind = self._kind[objects.votes.argmax(axis=1)]
+            overlap *= kind[:, None] == self._kind[detections.class_id]
         for candidates, least in ((strong, self.min_iou), (~strong, self.min_iou_weak)):
-            rows = np.flatnonzero(candidates)
-            free = np.flatnonzero(row_of < 0)
+            rows = candidates.nonzero()[0]
+            free = (row_of < 0).nonzero()[0]
             if len(rows) == 0 or len(free) == 0:
                 continue
-            weight = _overlaps(predicted[free], detections.xyxy[rows], least)
-            if len(self._kind) > 1:
-                weight *= kind[free][:, None] == self._kind[detections.class_id[rows]][None, :]
-            a, b = match(weight)
-            row_of[free[a]] = rows[b]
+            weight = overlap[free[:, None], rows]
+            weight[weight < least] = 0
+            if weight.any():
+                a, b = match(weight)
+                row_of[free[a]] = rows[b]
         return row_of
 
     def _update(self, boxes: F64, detections: Detections, evidence: F64, row_of: I64) -> None:
         objects = self._objects
-        found = np.flatnonzero(row_of >= 0)
+        found = (row_of >= 0).nonzero()[0]
         rows = row_of[found]
-        states = self.filter.update(objects.states[found], boxes[rows])
-        objects.position[found] = states.position
-        objects.velocity[found] = states.velocity
-        objects.variance[found] = states.variance
-        objects.seen[found] = self._time
-        objects.score[found] = detections.score[rows]
-        objects.votes[found, detections.class_id[rows]] += detections.score[rows]
+        part = objects.table[found]
+        score = detections.score[rows]
+        _put(part, self.filter.update(_states(part), boxes[rows]))
+        part[:, SEEN_S] = self._time
+        part[:, SCORE] = score
+        part[np.arange(len(rows)), VOTES + detections.class_id[rows]] += score
+        objects.table[found] = part
         change = np.full(len(objects), -MISSED)
         change[found] = evidence[rows]
-        objects.evidence = objects.evidence + self._look * change
+        objects.evidence[:] += self._look * change
 
     def _inside(self, boxes: F64) -> F64:
         """The part of each box that is in the picture."""
-        return np.clip(boxes, 0, np.tile(self._size, 2))
+        return np.minimum(np.maximum(boxes, 0), self._limit)
 
     def _start(
         self,
@@ -314,32 +367,27 @@ class Tracker:
         free = strong.copy()
         taken = row_of[row_of >= 0]
         free[taken] = False
-        rows = np.flatnonzero(free)
+        rows = free.nonzero()[0]
         if len(rows) and len(taken) and len(self._kind) > 1:
             # The same object under another name ("truck" on a "car") is no second object.
             a, b = detections.class_id[rows][:, None], detections.class_id[taken][None, :]
             twin = (self._kind[a] == self._kind[b]) & (a != b)
-            twin &= iou(detections.xyxy[rows], detections.xyxy[taken]) > SAME_OBJECT
-            rows = rows[~twin.any(axis=1)]
+            if twin.any():
+                twin &= iou(detections.xyxy[rows], detections.xyxy[taken]) > SAME_OBJECT
+                rows = rows[~twin.any(axis=1)]
         n = len(rows)
         if n == 0:
             return rows
-        states = self.filter.start(boxes[rows])
-        votes = np.zeros((n, len(self._kind)))
-        votes[np.arange(n), detections.class_id[rows]] = detections.score[rows]
-        now = np.full(n, self._time)
-        self._objects = self._objects.joined(
-            _Objects(
-                np.zeros(n, np.int64),
-                states.position,
-                states.velocity,
-                states.variance,
-                now,
-                now,
-                evidence[rows],
-                detections.score[rows],
-                votes,
-            )
+        table = np.zeros((n, VOTES + len(self._kind)))
+        _put(table, self.filter.start(boxes[rows]))
+        table[:, BORN] = table[:, SEEN_S] = self._time
+        table[:, EVIDENCE] = evidence[rows]
+        table[:, SCORE] = detections.score[rows]
+        table[np.arange(n), VOTES + detections.class_id[rows]] = detections.score[rows]
+        objects = self._objects
+        self._objects = _Objects(
+            np.concatenate([objects.track_id, np.zeros(n, np.int64)]),
+            np.concatenate([objects.table, table]),
         )
         return rows
 
@@ -348,28 +396,33 @@ class Tracker:
         assert self._classes is not None
         objects = self._objects
         seen = row_of >= 0
-        unseen_s = self._time - objects.seen
         part = self._inside(to_xyxy(objects.position))
-        coasting = self._coasting(part)
-        needed = np.where(objects.track_id > 0, self.confirm - KEEP, self.confirm)
-        shown = np.flatnonzero(np.where(seen, objects.evidence >= needed, coasting))
-        fresh = shown[objects.track_id[shown] == 0]
+        known = objects.track_id > 0
+        give = objects.evidence >= np.where(known, self.confirm - KEEP, self.confirm)
+        all_seen = bool(seen.all())
+        if not all_seen:
+            give = np.where(seen, give, self._coasting(part))
+        fresh = (give & ~known).nonzero()[0]
         objects.track_id[fresh] = self._next_id + np.arange(len(fresh))
         self._next_id += len(fresh)
+        shown = give.nonzero()[0]
         # Between what was seen and what was expected: a little less jitter, no delay.
         given = part[shown]
         at = np.flatnonzero(seen[shown])
         given[at] = SEEN * boxes[row_of[shown[at]]] + (1 - SEEN) * given[at]
         tracks = self._tracks(shown, given, row_of[shown])
-        keep = np.flatnonzero(seen | (unseen_s <= self.max_age_s + 1e-6))
-        self._objects = objects.rows(keep)
+        if not all_seen:
+            keep = seen | (self._time - objects.seen <= self.max_age_s + 1e-6)
+            if not keep.all():
+                self._objects = objects.rows(keep)
         return tracks
 
     def _coasting(self, part: F64) -> npt.NDArray[np.bool_]:
         """Which unseen tracks are still given out; `part` is what of them is in the picture."""
         objects = self._objects
-        margin = max(EDGE_PX, EDGE * self._size[0])
-        leaving = (part[:, 0] <= margin) | (part[:, 2] >= self._size[0] - margin)
+        width = self._limit[0]
+        margin = max(EDGE_PX, EDGE * width)
+        leaving = (part[:, 0] <= margin) | (part[:, 2] >= width - margin)
         recent = self._time - objects.seen <= self.coast_s + 1e-6
         strong = objects.evidence >= self.confirm + 1
         coasting: npt.NDArray[np.bool_] = (objects.track_id > 0) & recent & ~leaving & strong
@@ -384,24 +437,13 @@ class Tracker:
             velocity=objects.velocity[rows, :2].astype(np.float32),
             age=(self._time - objects.born[rows]).astype(np.float32),
             detection=detection,
-            score=objects.score[rows],
+            score=objects.score[rows].astype(np.float32),
             class_id=objects.votes[rows].argmax(axis=1).astype(np.int32),
             classes=self._classes,
         )
 
 
-def _overlaps(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], least: float) -> F64:
-    """IoU of every pair of boxes, (N, M), 0 where it is below `least`.
-
-    Of 200 boxes on a picture few touch each other: only those pairs are worked out.
-    """
-    result = np.zeros((len(a), len(b)))
-    ax1, ay1, ax2, ay2 = a.T.copy()[:, :, None]
-    bx1, by1, bx2, by2 = b.T.copy()[:, None, :]
-    i, j = np.nonzero((ax1 < bx2) & (bx1 < ax2) & (ay1 < by2) & (by1 < ay2))
-    first, second = a[i], b[j]
-    sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
-    both = sides[:, 0] * sides[:, 1]
-    overlap = both / (area(first) + area(second) - both)
-    result[i, j] = np.where(overlap >= least, overlap, 0)
-    return result
+def _best(value: npt.NDArray[Any], chosen: npt.NDArray[np.bool_]) -> Rows:
+    """The chosen rows, the greatest value first, equal ones in order."""
+    rows = chosen.nonzero()[0]
+    return rows[(-value[rows]).argsort(kind="stable")]
