@@ -133,15 +133,3 @@ class Preprocessor:
             x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
         exact = inner[0] / source[0], inner[1] / source[1]
         return Mapping(exact, (float(x), float(y))), (x, y, *inner)
-
-    def _tensor(self) -> F32:
-        channels = cv2.split(self._canvas)
-        if self.spec.colour == "rgb":
-            channels = channels[::-1]
-        for plane, channel in zip(self._buffer[0], channels, strict=True):
-            plane[:] = channel
-        if self._mean.any():
-            self._buffer -= self._mean
-        if (self._inverse_std != 1).any():
-            self._buffer *= self._inverse_std
-        return self._buffer

@@ -6,13 +6,16 @@ them. Everything is in pixels of the mask; a row or column number is the middle 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from perception.types import F32
 
+F64 = npt.NDArray[np.float64]
 GAP = 0.06  # rows that a stroke may miss, of the mask's height
 JOIN = 0.22  # rows between two strokes that may be one line, of the height
 MIN_ROWS = 0.035  # of the height, at least 4
@@ -38,24 +41,32 @@ class Stroke:
         return np.arange(self.top, self.top + len(self.x))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """Runs of paint in rows, the nearest row first.
+
+    Attributes:
+        row: (N,) row numbers.
+        x: (N,) centres of gravity.
+        width: (N,) pixels.
+        score: (N,) mean probabilities.
+    """
+
+    row: npt.NDArray[np.int64]
+    x: F64
+    width: npt.NDArray[np.int64]
+    score: F64
+
+
 class _Chain:
-    """Runs linked from near to far."""
+    """Runs linked from near to far, by their numbers, and where the last of them is."""
 
-    row: list[int] = field(default_factory=list)
-    x: list[float] = field(default_factory=list)
-    width: list[float] = field(default_factory=list)
-    score: list[float] = field(default_factory=list)
-    slope: float = 0.0  # columns per row upwards
+    __slots__ = ("last_row", "last_width", "last_x", "runs", "slope")
 
-    def add(self, row: int, x: float, width: float, score: float) -> None:
-        self.row.append(row)
-        self.x.append(x)
-        self.width.append(width)
-        self.score.append(score)
-        if len(self.row) > 2:
-            back = max(0, len(self.row) - 1 - TAIL)
-            self.slope = (x - self.x[back]) / (self.row[back] - row)
+    def __init__(self, run: int, row: int, x: float, width: int) -> None:
+        self.runs = [run]
+        self.last_row, self.last_x, self.last_width = row, x, width
+        self.slope = 0.0  # columns per row upwards
 
 
 def find_strokes(probability: F32, *, min_score: float = 0.5) -> list[Stroke]:
@@ -69,110 +80,113 @@ def find_strokes(probability: F32, *, min_score: float = 0.5) -> list[Stroke]:
         Strokes, the longest first.
     """
     height, width = probability.shape
-    rows, xs, widths, scores = _runs(probability, min_score)
-    chains = _link(rows, xs, widths, scores, height=height, width=width)
-    chains = _join(chains, height=height)
+    runs = _runs(probability, min_score)
+    chains = _join(_link(runs, height=height, width=width), runs, height=height)
     strokes = []
     for chain in chains:
-        reach = abs(chain.x[0] - chain.x[-1])
-        tall = chain.row[0] - chain.row[-1] + 1
-        long_enough = np.hypot(reach, tall) >= MIN_LENGTH * width
+        x, row = runs.x[chain], runs.row[chain]
+        reach = abs(float(x[0] - x[-1]))
+        tall = int(row[0] - row[-1]) + 1
+        long_enough = math.hypot(reach, tall) >= MIN_LENGTH * width
         if tall < max(4, MIN_ROWS * height) or reach > FLAT * tall or not long_enough:
             continue
-        stroke = _stroke(chain)
+        stroke = _stroke(row[::-1].astype(np.float64), x[::-1], runs.score[chain[::-1]])
         if stroke.score >= SURE:
             strokes.append(stroke)
     return sorted(strokes, key=lambda stroke: -len(stroke.x))
 
 
-def _runs(
-    probability: F32, limit: float
-) -> tuple[list[int], list[float], list[float], list[float]]:
-    """Runs of paint in rows, the nearest row first: row, centre of gravity, width, mean probability."""
+def _runs(probability: F32, limit: float) -> _Runs:
+    """The runs of paint of at least this probability that are not too wide for a line."""
     width = probability.shape[1]
     flat = np.flatnonzero(probability >= limit)
-    if not len(flat):
-        return [], [], [], []
     row, column = np.divmod(flat, width)
     value = probability.ravel()[flat]
     # A run starts where the pixel before is not its neighbour, or is in another row.
-    first = np.flatnonzero((np.diff(flat, prepend=-2) > 1) | (column == 0))
+    starts = column == 0
+    starts[:1] = True
+    starts[1:] |= flat[1:] - flat[:-1] > 1
+    first = starts.nonzero()[0]
+    if not len(first):
+        none = np.zeros(0)
+        return _Runs(none.astype(np.int64), none, none.astype(np.int64), none)
     weight = np.add.reduceat(value, first)
     x = np.add.reduceat(value * column, first) / weight
     wide = np.diff(first, append=len(flat))
     keep = np.flatnonzero(wide <= WIDE * width)[::-1]
     score = weight / wide
-    return row[first][keep].tolist(), x[keep].tolist(), wide[keep].tolist(), score[keep].tolist()
+    return _Runs(row[first[keep]], x[keep], wide[keep], score[keep])
 
 
-def _link(
-    rows: list[int],
-    xs: list[float],
-    widths: list[float],
-    scores: list[float],
-    *,
-    height: int,
-    width: int,
-) -> list[_Chain]:
-    """Continue chains from row to row."""
+def _link(runs: _Runs, *, height: int, width: int) -> list[list[int]]:
+    """Continue chains from row to row: the numbers of each chain's runs."""
+    rows, xs, widths = runs.row.tolist(), runs.x.tolist(), runs.width.tolist()
     gap = max(2, round(GAP * height))
     open_chains: list[_Chain] = []
     done: list[_Chain] = []
     start, count = 0, len(rows)
     while start < count:
         row = rows[start]
-        end = start
+        end = start + 1
         while end < count and rows[end] == row:
             end += 1
-        pairs: list[tuple[float, int, _Chain, int]] = []
+        pairs: list[tuple[float, int, int, int]] = []
         still = []
         for chain in open_chains:
-            missed = chain.row[-1] - row
+            missed = chain.last_row - row
             if missed > gap:
                 done.append(chain)
                 continue
             still.append(chain)
-            ahead = chain.x[-1] + chain.slope * missed
+            slope, length = chain.slope, len(chain.runs)
+            ahead = chain.last_x + slope * missed
+            lean = 0.3 * abs(slope) * missed
             for i in range(start, end):
                 # A run's middle is the surer the narrower it is; a young chain knows no direction yet.
-                gate = 1.5 + 0.5 * widths[i] + 0.3 * abs(chain.slope) * missed
-                if len(chain.row) < 4:
-                    gate += 0.5 * chain.width[-1]
+                gate = 1.5 + 0.5 * widths[i] + lean
+                if length < 4:
+                    gate += 0.5 * chain.last_width
                 distance = abs(xs[i] - ahead)
                 if distance <= gate:
-                    pairs.append((distance - 0.02 * len(chain.row), len(pairs), chain, i))
+                    pairs.append((distance - 0.02 * length, len(pairs), len(still) - 1, i))
         open_chains = still
+        pairs.sort()
         taken: set[int] = set()
         grown: set[int] = set()
-        for _, _, chain, i in sorted(pairs, key=lambda pair: pair[:2]):
-            if i in taken or id(chain) in grown:
+        for _, _, number, i in pairs:
+            if i in taken or number in grown:
                 continue
             taken.add(i)
-            grown.add(id(chain))
-            chain.add(row, xs[i], widths[i], scores[i])
-        for i in range(start, end):
-            if i not in taken:
-                chain = _Chain()
-                chain.add(row, xs[i], widths[i], scores[i])
-                open_chains.append(chain)
+            grown.add(number)
+            chain, x = still[number], xs[i]
+            chain.runs.append(i)
+            chain.last_row, chain.last_x, chain.last_width = row, x, widths[i]
+            if len(chain.runs) > 2:
+                back = chain.runs[max(0, len(chain.runs) - 1 - TAIL)]
+                chain.slope = (x - xs[back]) / (rows[back] - row)
+        if len(taken) < end - start:
+            for i in range(start, end):
+                if i not in taken:
+                    open_chains.append(_Chain(i, row, xs[i], widths[i]))
         start = end
-    return [chain for chain in done + open_chains if len(chain.row) >= FEWEST]
+    return [chain.runs for chain in done + open_chains if len(chain.runs) >= FEWEST]
 
 
-def _join(chains: list[_Chain], *, height: int) -> list[_Chain]:
+def _join(chains: list[list[int]], runs: _Runs, *, height: int) -> list[list[int]]:
     """Chains that continue each other across a gap (a dash, a car) become one, from near to far."""
-    waiting = sorted(chains, key=lambda chain: -chain.row[0])
+    waiting = sorted(chains, key=lambda chain: -runs.row[chain[0]])
+    near_end = {id(chain): _end(chain, runs, far=False) for chain in waiting}
     joined = []
     while waiting:
         near = waiting.pop(0)
-        while True:
-            x, slope = _end(near, far=True)
+        while waiting:
+            last, x, slope = _end(near, runs, far=True)
             best, best_off = None, np.inf
             for chain in waiting:
-                missed = near.row[-1] - chain.row[0]
+                first, other_x, other_slope = near_end[id(chain)]
+                missed = last - first
                 if not 0 < missed <= JOIN * height:
                     continue
-                other_x, other_slope = _end(chain, far=False)
                 if abs(slope - other_slope) > 0.35 + 0.25 * abs(slope):
                     continue
                 off = abs(x + (slope + other_slope) / 2 * missed - other_x)
@@ -181,44 +195,42 @@ def _join(chains: list[_Chain], *, height: int) -> list[_Chain]:
             if best is None:
                 break
             waiting.remove(best)
-            near.row += best.row
-            near.x += best.x
-            near.width += best.width
-            near.score += best.score
+            near = near + best
         joined.append(near)
     return joined
 
 
-def _end(chain: _Chain, *, far: bool) -> tuple[float, float]:
-    """Column at an end of a chain, and columns per row upwards there.
+def _end(chain: list[int], runs: _Runs, *, far: bool) -> tuple[int, float, float]:
+    """Row and column at an end of a chain, and columns per row upwards there.
 
     The outermost rows cut the paint askew, so they are not asked.
     """
-    cut = 2 if len(chain.row) > 8 else 1 if len(chain.row) > 5 else 0
-    inner = slice(cut, len(chain.row) - cut)
-    part = slice(-REACH, None) if far else slice(None, REACH)
-    row, x = np.array(chain.row[inner][part], np.float64), np.array(chain.x[inner][part])
-    middle = row.mean()
+    cut = 2 if len(chain) > 8 else 1 if len(chain) > 5 else 0
+    inner = chain[cut : len(chain) - cut]
+    part = inner[-REACH:] if far else inner[:REACH]
+    row, x = runs.row[part], runs.x[part]
+    end = int(runs.row[chain[-1 if far else 0]])
+    middle, mean = float(row.sum()) / len(row), float(x.sum()) / len(x)
     spread = row - middle
-    slope = -float(spread @ (x - x.mean()) / max(1e-6, spread @ spread))
-    return float(x.mean()) + slope * (middle - chain.row[-1 if far else 0]), slope
+    slope = -float(spread @ (x - mean)) / max(1e-6, float(spread @ spread))
+    return end, mean + slope * (middle - end), slope
 
 
-def _stroke(chain: _Chain) -> Stroke:
-    """A smooth line through a chain: a cubic where one fits, the running mean where none does."""
-    row = np.array(chain.row[::-1], np.float64)
-    x = np.array(chain.x[::-1])
-    score = np.array(chain.score[::-1])
-    every = np.arange(row[0], row[-1] + 1)
+def _stroke(row: F64, x: F64, trust: F64) -> Stroke:
+    """A smooth line through a chain from far to near: a cubic where one fits, the running mean where none does."""
+    first, last = float(row[0]), float(row[-1])
+    every = np.arange(first, last + 1)
     degree = 1 if len(row) < 8 else 2 if len(row) < 24 else 3
-    middle, half = (row[0] + row[-1]) / 2, max(1.0, (row[-1] - row[0]) / 2)
+    middle, half = (first + last) / 2, max(1.0, (last - first) / 2)
     basis = _powers((row - middle) / half, degree)
-    weight = score
+    weight = trust
     for _ in range(2):
         weighted = basis * weight**2
-        factor = np.linalg.solve(weighted @ basis.T + 1e-9 * np.eye(degree + 1), weighted @ x)
-        off = np.abs(factor @ basis - x)
-        weight = score / (1 + (off / 1.5) ** 2)
+        normal = weighted @ basis.T
+        normal.flat[:: degree + 2] += 1e-9
+        factor = np.asarray(cv2.solve(normal, weighted @ x)[1][:, 0], np.float64)
+        off = factor @ basis - x
+        weight = trust / (1 + (off / 1.5) ** 2)
     if weight @ off**2 < 0.8**2 * weight.sum():
         smooth = factor @ _powers((every - middle) / half, degree)
     else:
@@ -226,13 +238,14 @@ def _stroke(chain: _Chain) -> Stroke:
         padded = np.pad(filled, 3, mode="reflect", reflect_type="odd")
         smooth = np.convolve(padded, np.full(7, 1 / 7), mode="valid")
     covered = len(row) / len(every)
-    sureness = float(score.mean()) * (0.5 + 0.5 * covered)
-    return Stroke(int(row[0]), smooth.astype(np.float32), min(1.0, sureness))
+    sureness = float(trust.sum()) / len(trust) * (0.5 + 0.5 * covered)
+    return Stroke(int(first), smooth.astype(np.float32), min(1.0, sureness))
 
 
-def _powers(t: npt.NDArray[np.float64], degree: int) -> npt.NDArray[np.float64]:
+def _powers(t: F64, degree: int) -> F64:
     """(degree + 1, N): 1, t, t^2, ..."""
-    rows = [np.ones_like(t), t]
-    for _ in range(degree - 1):
-        rows.append(rows[-1] * t)
-    return np.stack(rows)
+    powers = np.empty((degree + 1, len(t)))
+    powers[0] = 1
+    for power in range(degree):
+        np.multiply(powers[power], t, out=powers[power + 1])
+    return powers

@@ -118,7 +118,10 @@ class LaneFinder:
         left, top = -(-x // stride), -(-y // stride)
         right, bottom = (x + width) // stride, (y + height) // stride
         logits = logits[:, top : max(top + 1, bottom), left : max(left + 1, right)]
-        probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+        probability = np.clip(-logits, -30, 30)
+        np.exp(probability, out=probability)
+        probability += 1
+        np.reciprocal(probability, out=probability)
         return LaneMasks(probability[0], probability[1], (left, top), stride, mapping, size)
 
     def strokes(self, masks: LaneMasks) -> list[Stroke]:
@@ -135,15 +138,30 @@ def to_lanes(
     masks: LaneMasks, strokes: Sequence[Stroke], drivable: F32, *, min_score: float
 ) -> Lanes:
     """Strokes and drivable probabilities, both in cells of `masks`, as `Lanes` of the source."""
-    lines = []
-    for stroke, side in with_sides(strokes, masks.lane.shape):
-        count = min(MOST_POINTS, len(stroke.x))
-        rows = np.linspace(stroke.top + len(stroke.x) - 1, stroke.top, count)
-        x = np.interp(rows, stroke.rows, stroke.x)
-        points = masks.to_source(np.stack([x, rows], axis=1))
-        lines.append(Lane(points, side, round(stroke.score, 4)))
-    lines.sort(key=lambda lane: (abs(lane.side), lane.side))
+    numbered = with_sides(strokes, masks.lane.shape)
+    numbered.sort(key=lambda item: (abs(item[1]), item[1]))
+    cells = [_thinned(stroke) for stroke, _ in numbered]
+    lines: list[Lane] = []
+    if cells:
+        # All lines at once: the way to the source's pixels costs as much for one.
+        ends = np.cumsum([len(part) for part in cells])[:-1]
+        points = np.split(masks.to_source(np.concatenate(cells)), ends)
+        lines = [
+            Lane(part, side, round(stroke.score, 4))
+            for part, (stroke, side) in zip(points, numbered, strict=True)
+        ]
     return Lanes(tuple(lines), outlines(masks, drivable, min_score=min_score))
+
+
+def _thinned(stroke: Stroke) -> npt.NDArray[np.float64]:
+    """At most MOST_POINTS points (N, 2) of a stroke, in cells, from near to far."""
+    last, top = stroke.top + len(stroke.x) - 1, stroke.top
+    count = min(MOST_POINTS, len(stroke.x))
+    points = np.empty((count, 2))
+    points[:, 1] = np.arange(count) * ((top - last) / max(1, count - 1)) + last
+    points[-1, 1] = top
+    points[:, 0] = np.interp(points[:, 1], stroke.rows, stroke.x)
+    return points
 
 
 def with_sides(strokes: Sequence[Stroke], shape: tuple[int, ...]) -> list[tuple[Stroke, int]]:
@@ -178,10 +196,14 @@ def _same(a: tuple[float, Stroke], b: tuple[float, Stroke], lane: float) -> bool
     """Whether two lines are so close, where both are seen, that they are one painted twice."""
     if abs(a[0] - b[0]) >= CLOSE_LINES * lane:
         return False
-    rows = np.intersect1d(a[1].rows, b[1].rows)
-    if len(rows) < 3:
+    first, second = a[1], b[1]
+    top = max(first.top, second.top)
+    end = min(first.top + len(first.x), second.top + len(second.x))
+    if end - top < 3:
         return True
-    gap = np.abs(a[1].x[rows - a[1].top] - b[1].x[rows - b[1].top])
+    gap = np.abs(
+        first.x[top - first.top : end - first.top] - second.x[top - second.top : end - second.top]
+    )
     return bool(gap.mean() < CLOSE_LINES * lane)
 
 
@@ -192,29 +214,33 @@ def _vanishing_point(strokes: Sequence[Stroke], width: int) -> tuple[float, floa
     """
     if not strokes:
         return (width - 1) / 2, -1.0
-    square, right = np.zeros((2, 2)), np.zeros(2)
+    # The normal equations, (a b; b c) (column, row) = (d, e).
+    a = b = c = d = e = 0.0
     for stroke in strokes:
         slope, start = _near_half(stroke)
         # A column x at row y is `start + slope * y`; flat lines say less about the column.
-        row = np.array([1.0, -slope]) / np.hypot(1.0, slope)
-        square += len(stroke.x) * np.outer(row, row)
-        right += len(stroke.x) * row * start / np.hypot(1.0, slope)
+        share = len(stroke.x) / (1 + slope * slope)
+        a += share
+        b -= share * slope
+        c += share * slope * slope
+        d += share * start
+        e -= share * slope * start
     highest = min(stroke.top for stroke in strokes)
     weight = 0.05 * sum(len(stroke.x) for stroke in strokes)
-    square[1, 1] += weight
-    right[1] += weight * (highest - 2.0)
-    x, y = np.linalg.solve(square, right)
-    return float(x), float(min(y, highest - 1.0))
+    c += weight
+    e += weight * (highest - 2.0)
+    scale = a * c - b * b
+    return (c * d - b * e) / scale, min((a * e - b * d) / scale, highest - 1.0)
 
 
 def _near_half(stroke: Stroke) -> tuple[float, float]:
     """Slope, and column at row 0, of the straight line through a stroke's near half."""
-    half = max(2, len(stroke.x) // 2)
-    y, x = stroke.rows[-half:], stroke.x[-half:]
-    middle = float(y.mean())
-    spread = y - middle
-    slope = float(spread @ x) / float(spread @ spread)
-    return slope, float(x.mean()) - slope * middle
+    count = max(2, len(stroke.x) // 2)
+    x = stroke.x[-count:]
+    middle = stroke.top + len(stroke.x) - (count + 1) / 2
+    spread = np.arange(count) - (count - 1) / 2
+    slope = float(spread @ x) / (count * (count * count - 1) / 12)
+    return slope, float(x.sum()) / count - slope * middle
 
 
 def _at_row(stroke: Stroke, row: float, away: tuple[float, float]) -> float:
@@ -232,7 +258,7 @@ def outlines(masks: LaneMasks, drivable: F32, *, min_score: float) -> tuple[F32,
     soft = cv2.GaussianBlur(drivable, (0, 0), 1.0)
     height, width = soft.shape
     fine = cv2.resize(soft, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
-    above = (fine >= min_score).astype(np.uint8)
+    above = cv2.compare(fine, min_score, cv2.CMP_GE)
     on = cv2.morphologyEx(above, cv2.MORPH_OPEN, _DISC)
     contours, _ = cv2.findContours(on, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     found = []

@@ -75,14 +75,14 @@ def _solve(cost: npt.NDArray[np.float64]) -> Rows:
     n, m = cost.shape
     # Feasible start: every row's potential is its cheapest cost, every column's is 0; rows whose
     # cheapest column is free take it.
-    cheapest = cost.argmin(axis=1)
+    cheapest: Rows = cost.argmin(axis=1)
     if len(set(cheapest.tolist())) == n:
         return cheapest
     column_of = np.full(n, -1, np.intp)
     row_of = np.full(m, -1, np.intp)
-    for row, column in enumerate(cheapest.tolist()):
+    for first, column in enumerate(cheapest.tolist()):
         if row_of[column] < 0:
-            row_of[column], column_of[row] = row, column
+            row_of[column], column_of[first] = first, column
     u = cost.min(axis=1)
     v = np.zeros(m)
     for start in np.flatnonzero(column_of < 0):

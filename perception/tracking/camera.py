@@ -31,7 +31,7 @@ def is_still(overlap: npt.NDArray[np.float32]) -> bool:
     """
     if min(overlap.shape) < 2:
         return True
-    best = sorted(overlap[:MOST_BOXES, :MOST_FOUND].max(axis=1).tolist())
+    best: list[float] = sorted(overlap[:MOST_BOXES, :MOST_FOUND].max(axis=1).tolist())
     # The median; numpy's own takes longer than all else that is done on most frames.
     return (best[(len(best) - 1) // 2] + best[len(best) // 2]) / 2 >= STILL
 

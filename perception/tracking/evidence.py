@@ -58,7 +58,7 @@ class Evidence:
         if self.size_slope:
             neutral = neutral + self.size_slope * np.log2(np.maximum(height, 10) / self.size_px)
         says = WEIGHT * (np.log(chance / (1 - chance)) - neutral)
-        return np.minimum(np.maximum(says, LEAST), MOST)
+        return np.asarray(np.minimum(np.maximum(says, LEAST), MOST), np.float64)
 
 
 # PointRCNN's car scores after a sigmoid, as in the public KITTI detections: half right at 0.96 for a box

@@ -94,8 +94,7 @@ class LaneSmoother:
                 line.score += (strokes[matched[i]].score - line.score) * fade
             else:
                 line.score -= line.score * fade
-            gone = np.isfinite(line.x) & (time - line.seen > HOLD_S)
-            line.x[gone] = np.nan
+            line.x[time - line.seen > HOLD_S] = np.nan
             line.shown = line.score >= (HIDE if line.shown else SHOW)
         used = set(matched.values())
         for j, stroke in enumerate(strokes):
@@ -116,14 +115,13 @@ class LaneSmoother:
         if len(rows) >= 3:
             off = seen[rows] - line.x[rows]
             # A straight-line fit of the difference is how the whole line moved.
-            middle, shift = rows.mean(), off.mean()
+            middle, shift = float(rows.sum()) / len(rows), float(off.sum()) / len(rows)
             spread = rows - middle
             turn = float(spread @ off) / float(spread @ spread)
             common = shift + turn * spread
-            trust = np.clip(np.abs(common).max() / 2.0, 0.35, 1.0)
+            trust = min(max(float(np.abs(common).max()) / 2.0, 0.35), 1.0)
             moved = trust * common
-            every = np.flatnonzero(np.isfinite(line.x))
-            line.x[every] += trust * (shift + turn * (every - middle))
+            line.x += trust * (shift + turn * (np.arange(len(line.x)) - middle))
             line.x[rows] += (off - moved) * _share(gap, self.settle_s)
         new = here & ~both
         line.x[new] = seen[new]

@@ -367,7 +367,7 @@ class Tracker:
         free = strong.copy()
         taken = row_of[row_of >= 0]
         free[taken] = False
-        rows = free.nonzero()[0]
+        rows: Rows = free.nonzero()[0]
         if len(rows) and len(taken) and len(self._kind) > 1:
             # The same object under another name ("truck" on a "car") is no second object.
             a, b = detections.class_id[rows][:, None], detections.class_id[taken][None, :]
