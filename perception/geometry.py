@@ -26,16 +26,18 @@ def area(xyxy: F32) -> F32:
 
 def intersection(a: F32, b: F32) -> F32:
     """Areas of overlap, (N, M)."""
-    # Side by side in memory: broadcasting over a last axis of two is five times slower.
+    # Side by side in memory, and filled before they are compared: minimum and maximum of a column with a row
+    # are seven times slower.
     ax1, ay1, ax2, ay2 = a.T[:, :, None]
-    bx1, by1, bx2, by2 = b.T[:, None, :]
-    width = np.minimum(ax2, bx2)
-    width -= np.maximum(ax1, bx1)
-    height = np.minimum(ay2, by2)
-    height -= np.maximum(ay1, by1)
-    # fmax: a box that is no number overlaps nothing.
-    np.fmax(width, 0, out=width)
-    np.fmax(height, 0, out=height)
+    bx1, by1, bx2, by2 = np.ascontiguousarray(b.T)
+    width, height, start = np.empty((3, len(a), len(b)), np.result_type(a, b))
+    for side, a1, a2, b1, b2 in ((width, ax1, ax2, bx1, bx2), (height, ay1, ay2, by1, by2)):
+        side[:], start[:] = a2, a1
+        np.minimum(side, b2, out=side)
+        np.maximum(start, b1, out=start)
+        side -= start
+        # fmax: a box that is no number overlaps nothing.
+        np.fmax(side, 0, out=side)
     width *= height
     return np.asarray(width, np.float32)
 
@@ -69,11 +71,14 @@ def nms(xyxy: F32, score: F32, group: npt.NDArray[Any] | None = None, *, max_iou
     if group is not None:
         members = group[order]
         clash &= members[:, None] == members[None, :]
-    keep = np.ones(len(order), bool)
-    # Only boxes that clash with a later one can remove anything: usually few.
-    for row in np.flatnonzero(np.triu(clash, 1).any(axis=1)):
-        if keep[row]:
-            keep[row + 1 :] &= ~clash[row, row + 1 :]
+    # A row's clashes as the bits of one number: only boxes that are kept are visited.
+    rivals = np.packbits(clash, axis=1, bitorder="little")
+    keep: list[int] = []
+    waiting = (1 << len(order)) - 1
+    while waiting:
+        row = (waiting & -waiting).bit_length() - 1
+        keep.append(row)
+        waiting &= ~(int.from_bytes(rivals[row].tobytes(), "little") | 1 << row)
     return np.asarray(order[keep], np.intp)
 
 

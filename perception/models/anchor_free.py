@@ -148,10 +148,12 @@ class AnchorFree:
                 f"{self.engine.path}: output must have {len(grid)} cells for an input of "
                 f"{input_size[0]}x{input_size[1]}, but has {len(raw)}"
             )
-        boxes = raw[rows, :4].astype(np.float32)
-        centre = (boxes[:, :2] + grid[rows]) * stride[rows]
-        half = np.exp(np.minimum(boxes[:, 2:4], 10)) * stride[rows] / 2
-        xyxy = mapping.to_source(np.concatenate([centre - half, centre + half], axis=1))
+        boxes, cells = raw[rows, :4].astype(np.float32), stride[rows]
+        centre = (boxes[:, :2] + grid[rows]) * cells
+        half = np.exp(np.minimum(boxes[:, 2:4], 10)) * cells / 2
+        np.subtract(centre, half, out=boxes[:, :2])
+        np.add(centre, half, out=boxes[:, 2:])
+        xyxy = mapping.to_source(boxes)
         keep = nms(xyxy, score, self._group[class_id], max_iou=self.max_iou)[:MAX_DETECTIONS]
         xyxy = clip(xyxy[keep], source)
         visible = (xyxy[:, 2:] - xyxy[:, :2] > 0).all(axis=1)
@@ -164,6 +166,8 @@ class AnchorFree:
         self, raw: npt.NDArray[Any], corner: F32, stride: F32, score: F32, mapping: Mapping
     ) -> F32:
         """(N, K, 3) of the rows kept; a point is as sure as its object."""
+        if not self._points:
+            return np.zeros((len(raw), 0, 3), np.float32)
         first = self._first + len(self.classes)
         points = raw[:, first:].astype(np.float32).reshape(len(raw), self._points, 2)
         places = mapping.points_to_source((points + corner[:, None]) * stride[:, None])

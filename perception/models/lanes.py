@@ -258,7 +258,7 @@ def outlines(masks: LaneMasks, drivable: F32, *, min_score: float) -> tuple[F32,
     soft = cv2.GaussianBlur(drivable, (0, 0), 1.0)
     height, width = soft.shape
     fine = cv2.resize(soft, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
-    above = cv2.compare(fine, min_score, cv2.CMP_GE)
+    above = (fine >= min_score).view(np.uint8)
     on = cv2.morphologyEx(above, cv2.MORPH_OPEN, _DISC)
     contours, _ = cv2.findContours(on, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     found = []
