@@ -99,6 +99,7 @@ def plan_of(
             "build_s": details["seconds"],
             "layers": details["precisions"],
             "parity": details.get("parity"),
+            "slowest": details.get("slowest", []),
             "warnings": details["warnings"],
         }
     else:
@@ -109,6 +110,7 @@ def plan_of(
             "build_s": report.seconds,
             "layers": report.precisions,
             "parity": report.parity,
+            "slowest": list(report.slowest),
             "warnings": list(report.warnings),
         }
     return built | {"plan_mib": round(plan.size / 2**20, 2), "shapes": plan.key.shapes}

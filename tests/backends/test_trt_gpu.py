@@ -63,6 +63,40 @@ def test_a_small_network_runs_in_every_batch(tiny: Path, precision: str) -> None
             assert np.abs(have - want).max() < (0.01 if precision == "fp32" else 1.0)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_plan_of_fixed_shapes_runs_and_its_shapes_are_read_back(
+    make_tiny: Callable[..., Path], precision: str, dynamic: bool
+) -> None:
+    path = make_tiny("fixed", dynamic=dynamic)
+    report = build(path, precision=precision, force=True)
+
+    assert report.parity is not None and report.parity["passed"]
+    with TensorRTEngine(path) as engine:
+        assert engine.inputs[0].shape == (1, 3, 32, 64)
+        want = OnnxRuntimeEngine(path).infer(images(1))["boxes"]
+        for _ in range(4):
+            assert np.abs(engine.infer(images(1))["boxes"] - want).max() < 1.0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("tactics", ["own", "ready"])
+def test_grouped_convolutions_are_built_with_every_choice_of_kernels(
+    make_tiny: Callable[..., Path], precision: str, tactics: str
+) -> None:
+    report = build(make_tiny("grouped", grouped=True), precision=precision, tactics=tactics)
+
+    assert report.parity is not None and report.parity["passed"], report.text()
+
+
+def test_a_build_says_what_it_is_doing(tiny: Path) -> None:
+    told: list[str] = []
+    report = build(tiny, progress=lambda what: told.append(what.phase))
+
+    assert any(phase != "building" for phase in told), "neither phases nor the log are understood"
+    assert all(seconds > 0 for _, seconds in report.slowest)
+
+
 def test_a_quantised_network_runs(make_tiny: Callable[..., Path]) -> None:
     path = make_tiny("quantised", quantised=True)
 
