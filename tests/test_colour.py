@@ -82,6 +82,8 @@ def test_conversion_agrees_with_libswscale(matrix, full_range):
         lines = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
         lines[:, : plane.width] = values
     names = {"bt601": "ITU601", "bt709": "ITU709", "bt2020": "BT2020"}
+    if names[matrix] not in av.video.reformatter.Colorspace.__members__:
+        pytest.skip(f"PyAV {av.__version__} has no name for {matrix}")
     space = av.video.reformatter.Colorspace[names[matrix]]
     theirs = frame.reformat(
         format="bgr24",
