@@ -75,9 +75,8 @@ class Hud:
         self._bottom, self._right = corner.startswith("bottom"), corner.endswith("right")
         self._seen: dict[str, float] = {}
         self._placed: list[tuple[Sprite, int, int]] = []
-        # What was laid out last, for which contents; and the panel with all that seldom changes on it.
+        # For which contents it was laid out last, and where.
         self._laid_out: tuple[Hashable, Rect | None] = (None, None)
-        self._ground: tuple[Hashable, Sprite] | None = None
 
     def rows(self, time: float, counts: Mapping[str, int]) -> list[tuple[str, int]]:
         """The classes to list with their counts, in a fixed order."""
@@ -150,7 +149,8 @@ class Hud:
                 ("text", words, bgr, weight), partial(panel_text, space, words, cap, bgr, weight)
             )
 
-        head = [text(clock, PAPER, 1.15)] if clock else []
+        # The last digit on its own: it alone changes ten times a second.
+        head = [text(part, PAPER, 1.15) for part in (clock[:-1], clock[-1:]) if part]
         if rate:
             head.append(text(rate, DIM))
         rows = _shorten(rows, int(_TALLEST * picture[1] / line) - 1)
@@ -162,8 +162,8 @@ class Hud:
         widths = [
             dot + cap + a.size[0] + apart + b.size[0] for a, b in zip(names, numbers, strict=True)
         ]
-        widths.append(sum(sprite.size[0] for sprite in head) + apart * (len(head) - 1))
-        widths.append(round(cap * (10.5 if len(head) > 1 else 6)))  # the usual text: a steady width
+        widths.append(sum(sprite.size[0] for sprite in head) + (apart if rate else 0))
+        widths.append(round(cap * (10.5 if rate else 6)))  # the usual text: a steady width
         gap = round(cap * 0.45) if head and rows else 0
         width = max(widths) + 2 * pad
         height = line * (len(rows) + bool(head)) + gap + 2 * pad - (line - cap)
@@ -171,25 +171,24 @@ class Hud:
             return None
         x = picture[0] - margin - width if self._right else margin
         y = picture[1] - margin - height if self._bottom else margin
-        right, top = x + width - pad, y + pad
-        changing: list[tuple[Sprite, int, int]] = []
+        left, right, top = x + pad, x + width - pad, y + pad
+        place = self._placed.append
+        place(
+            (cache.get(("panel", width, height), partial(_panel, space, width, height, cap)), x, y)
+        )
         if head:
-            changing.append((head[0], x + pad, top - 1))
-            if len(head) > 1:
-                changing.append((head[1], right - head[1].size[0], top - 1))
+            place((head[0], left, top - 1))
+            place((head[1], left + head[0].size[0], top - 1))
+            if rate:
+                place((head[2], right - head[2].size[0], top - 1))
             top += line + gap
-        on_ground: list[tuple[Sprite, int, int]] = []
         for (name, _), label, number in zip(rows, names, numbers, strict=True):
             bgr = DIM if name == _OTHERS else class_colour(name)
             mark = cache.get(("dot", bgr), partial(_dot, space, dot, bgr))
-            on_ground.append((mark, pad, top - y + (cap - dot) // 2))
-            on_ground.append((label, pad + dot + cap // 2 + 1, top - y - 1))
-            changing.append((number, right - number.size[0], top - 1))
+            place((mark, left, top + (cap - dot) // 2))
+            place((label, left + dot + cap // 2 + 1, top - 1))
+            place((number, right - number.size[0], top - 1))
             top += line
-        key = width, height, bool(head), style, space, tuple((n, count > 0) for n, count in rows)
-        if self._ground is None or self._ground[0] != key:
-            self._ground = key, Sprite.stack(_panel(space, width, height, cap), on_ground)
-        self._placed = [(self._ground[1], x, y), *changing]
         return x, y, x + width, y + height
 
     def draw(self, canvas: Canvas) -> None:

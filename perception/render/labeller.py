@@ -82,6 +82,10 @@ class Labeller:
         self, canvas: Canvas, item: Item, style: Style, cache: SpriteCache, compact: bool
     ) -> Sprite:
         text, sign, light = label_text(item, scores=self.scores, compact=compact)
+        key = ("chip", item.name, text, sign, light, item.predicted)
+        found = cache.find(key)
+        if found is not None:
+            return found
         make = partial(
             chip,
             canvas.space,
@@ -92,7 +96,7 @@ class Labeller:
             light=light,
             quiet=item.predicted,
         )
-        return cache.get(("chip", item.name, text, sign, light, item.predicted), make)
+        return cache.get(key, make)
 
 
 def label_text(item: Item, *, scores: bool, compact: bool) -> tuple[str, str, str]:
@@ -103,6 +107,8 @@ def label_text(item: Item, *, scores: bool, compact: bool) -> tuple[str, str, st
         when there is none.
     """
     name, sign, light = short_name(item.name), "", ""
+    if not item.attributes and not scores and item.key is not None:  # most of them
+        return (str(item.key[1]) if compact else f"{name} {item.key[1]}"), "", ""
     extra = []
     for key, value in item.attributes.items():
         if not isinstance(value, str) or not value:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -64,34 +65,21 @@ class Sprite:
     space: ColourSpace
     _colour: F32  # (H, W, 3), multiplied by the coverage
     _alpha: F32  # (H, W)
+    _first: Tile | None = None  # of the full-size plane, which is the same at every place
     _tiles: dict[tuple[int, int], tuple[Tile, ...]] = field(default_factory=dict)
 
     @classmethod
     def compose(cls, space: ColourSpace, layers: list[Layer]) -> Sprite:
         """Paint layers of equal shape over each other, the first one lowest."""
-        height, width = layers[0][0].shape
-        colour = np.zeros((height, width, 3), np.float32)
-        alpha = np.zeros((height, width), np.float32)
-        for mask, bgr in layers:
-            keep = 1.0 - mask
+        (alpha, bgr), *others = layers
+        height, width = alpha.shape
+        colour = alpha[..., None] * np.array(space.values(bgr), np.float32)
+        for mask, bgr in others:
+            keep = np.float32(1.0) - mask
             colour *= keep[..., None]
-            colour += mask[..., None] * np.asarray(space.values(bgr), np.float32)
+            colour += mask[..., None] * np.array(space.values(bgr), np.float32)
             alpha = mask + alpha * keep
         return cls((width, height), space, colour, alpha)
-
-    @classmethod
-    def stack(cls, ground: Sprite, others: Iterable[tuple[Sprite, int, int]]) -> Sprite:
-        """One sprite of several: `ground`, and over it others at (x, y) inside it."""
-        colour, alpha = ground._colour.copy(), ground._alpha.copy()
-        for other, x, y in others:
-            width, height = other.size
-            place = slice(y, y + height), slice(x, x + width)
-            keep = 1.0 - other._alpha
-            colour[place] *= keep[..., None]
-            colour[place] += other._colour
-            alpha[place] *= keep
-            alpha[place] += other._alpha
-        return cls(ground.size, ground.space, colour, alpha)
 
     def tiles(self, x: int, y: int) -> tuple[Tile, ...]:
         """One tile per plane for a sprite placed at (x, y)."""
@@ -103,32 +91,30 @@ class Sprite:
 
     def _cut(self, px: int, py: int) -> tuple[Tile, ...]:
         """The tiles for a place whose coordinates are even (0) or odd (1)."""
+        if self._first is None:
+            first = self._colour if self.space.matrix is None else self._colour[..., 0]
+            self._first = _tile(first, self._alpha)
         if self.space.matrix is None:
-            return (_tile(self._colour, self._alpha),)
+            return (self._first,)
         width, height = self.size
         # Grown by hand to whole 2 x 2 blocks: np.pad takes longer than all the rest.
         even = height + py + (height + py) % 2, width + px + (width + px) % 2
-        inside = slice(py, py + height), slice(px, px + width)
-        colour = np.zeros((*even, 2), np.float32)
-        colour[inside] = self._colour[..., 1:]
-        alpha = np.zeros(even, np.float32)
-        alpha[inside] = self._alpha
-        luma = _tile(self._colour[..., 0], self._alpha)
-        return luma, _tile(_halve(colour), _halve(alpha))
-
-
-def _halve(values: F32) -> F32:
-    """Mean of each 2 x 2 block."""
-    sums = values[0::2, 0::2] + values[0::2, 1::2] + values[1::2, 0::2] + values[1::2, 1::2]
-    return cast(F32, sums * np.float32(0.25))
+        grown = np.zeros((*even, 3), np.float32)
+        inside = grown[py : py + height, px : px + width]
+        inside[..., :2] = self._colour[..., 1:]
+        inside[..., 2] = self._alpha
+        size = even[1] // 2, even[0] // 2
+        half = np.asarray(cv2.resize(grown, size, interpolation=cv2.INTER_AREA), np.float32)
+        return self._first, _tile(half[..., :2], half[..., 2])
 
 
 def _tile(premultiplied: F32, alpha: F32) -> Tile:
-    below = np.maximum(alpha, 1e-6)
+    below = np.maximum(alpha, np.float32(1e-6))
     plain = premultiplied / (below if premultiplied.ndim == 2 else below[..., None])
-    colour = np.clip(np.rint(plain), 0, 255).astype(np.uint8)
     weight = np.ascontiguousarray(alpha, np.float32)
-    return colour, weight, np.asarray(1.0 - weight, np.float32)
+    # Rounded, and cut to 0..255.
+    colour = cv2.convertScaleAbs(np.maximum(plain, 0))
+    return colour, weight, np.float32(1.0) - weight
 
 
 class SpriteCache:
@@ -145,15 +131,20 @@ class SpriteCache:
     def __len__(self) -> int:
         return len(self._sprites)
 
+    def find(self, key: Hashable) -> Sprite | None:
+        """The sprite of this key, if it is there."""
+        sprite = self._sprites.get(key)
+        if sprite is not None:
+            self._sprites.move_to_end(key)
+        return sprite
+
     def get(self, key: Hashable, make: Callable[[], Sprite]) -> Sprite:
         """The sprite of this key, made now if it is not there."""
-        sprite = self._sprites.get(key)
+        sprite = self.find(key)
         if sprite is None:
             sprite = self._sprites[key] = make()
             if len(self._sprites) > self.maxsize:
                 self._sprites.popitem(last=False)
-        else:
-            self._sprites.move_to_end(key)
         return sprite
 
     def clear(self) -> None:
