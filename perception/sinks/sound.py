@@ -91,6 +91,7 @@ class SoundCopy:
         self._held: dict[int, Any] = {}
         self._packets = self._read()
         self._next: Any = None
+        self._next_begin = 0.0  # seconds of the output
         try:
             for track in self._container.streams.audio:
                 self._add(track)
@@ -128,9 +129,7 @@ class SoundCopy:
             self._filters[track.index] = av.bitstream.BitStreamFilterContext("aac_adtstoasc", track)
         self._tracks[track.index] = added
 
-    def copy_until(
-        self, time: Fraction | None, shift: Fraction, *, most: int | None = None
-    ) -> None:
+    def copy_until(self, time: float | None, shift: Fraction, *, most: int | None = None) -> None:
         """Copy the packets up to `time` seconds of the output; all that is left for None.
 
         Args:
@@ -139,6 +138,8 @@ class SoundCopy:
             most: copy no more packets than this.
         """
         while self._tracks and (most is None or self.copied < most):
+            if self._next is not None and time is not None and self._next_begin > time:
+                return
             packet = self._next or next(self._packets, None)
             self._next = None
             if packet is None:
@@ -147,9 +148,12 @@ class SoundCopy:
                 self._held.clear()
                 return
             begin = packet.dts if packet.dts is not None else packet.pts
-            if begin is not None and time is not None and begin * packet.time_base + shift > time:
-                self._next = packet
-                return
+            if begin is not None and time is not None:
+                # In floats: which of two packets comes first in the file matters to nobody at a microsecond.
+                seconds = begin * float(packet.time_base) + float(shift)
+                if seconds > time:
+                    self._next, self._next_begin = packet, seconds
+                    return
             self._copy(packet, shift)
 
     def _copy(self, packet: Any, shift: Fraction) -> None:
@@ -171,7 +175,7 @@ class SoundCopy:
             else:
                 self.skipped += 1
         last = self._last.get(index)
-        if last is not None and (packet.dts - last) * packet.time_base > FAR_AHEAD_S:
+        if last is not None and (packet.dts - last) * float(packet.time_base) > FAR_AHEAD_S:
             self._held[index] = packet
         else:
             self._write(packet)
@@ -181,7 +185,7 @@ class SoundCopy:
         index, last = packet.stream_index, self._last.get(packet.stream_index)
         if last is not None:
             gap = packet.dts - last
-            if gap <= 0 or gap * packet.time_base > LONGEST_GAP_S:
+            if gap <= 0 or gap * float(packet.time_base) > LONGEST_GAP_S:
                 self.skipped += 1
                 return
         self._last[index] = packet.dts

@@ -117,6 +117,9 @@ class VideoSink:
         self._shift = 0
         self._last_pts: int | None = None
         self._gap = max(1, round(1 / (info.rate or 25) / info.time_base))
+        # Made once: fractions are slow.
+        self._tick_s = float(info.time_base)
+        self._longest_gap = math.floor(MOST_TICKS / self._ticks(1))
         options = {"max_interleave_delta": "1000000", "flush_packets": "1"}
         if self._format == "matroska":
             options |= CLUSTERS
@@ -168,7 +171,7 @@ class VideoSink:
             self._start_before_zero(pts)
         if self._last_pts is not None:
             gap = pts - self._last_pts
-            if self._ticks(gap) > MOST_TICKS:
+            if gap > self._longest_gap:
                 seconds = float(gap * self._info.time_base)
                 raise SinkError(
                     f"{self.path}: two frames {seconds:.0f} s apart are more than it can hold"
@@ -234,7 +237,7 @@ class VideoSink:
             known = i < len(following)
             packet.duration = following[i].pts - packet.pts if known else self._last_duration()
             if self._sound is not None:
-                time = packet.dts * self._info.time_base
+                time = packet.dts * self._tick_s
                 self._sound.copy_until(time, self._shift * self._info.time_base)
             self._container.mux_one(packet)
             self._whole = self.path.stat().st_size
