@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from engines.recipe import Recipe
@@ -67,6 +68,13 @@ class Family(Protocol):
         Raises:
             EngineError: ONNX Runtime computes something else than torch.
         """
+
+
+def forward(net: nn.Module, inputs: Tensor, *, device: torch.device, bf16: bool) -> Tensor:
+    """A network's output in float32, computed in BF16 where that is asked for."""
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        raw: Tensor = net(inputs.contiguous(memory_format=torch.channels_last))
+    return raw.float()
 
 
 def find_family(name: str) -> Family:

@@ -12,6 +12,7 @@ from torch import Tensor
 from engines.data.faces import FaceBatch, FaceLoader
 from engines.engine import TorchEngine
 from engines.face_figures import judge_faces
+from engines.families import forward
 from engines.families.face_free import MIN_SCORE, PARITY_SIZES, TRAINING, loader, sets_of, sheet
 from engines.graph import parity, trained_card, write_any_size
 from engines.initial import start_from
@@ -86,10 +87,8 @@ def losses(
     add_up: Callable[[Tensor], Tensor],
 ) -> dict[str, Tensor]:
     pictures, faces, size = batch
-    inputs = (pictures.flip(1).float() - MEAN) / STD
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        raw = net(inputs.contiguous(memory_format=torch.channels_last))
-    return anchor_loss(raw.float(), faces, _anchors(size, device), VARIANCES, add_up=add_up)
+    raw = forward(net, (pictures.flip(1).float() - MEAN) / STD, device=device, bf16=bf16)
+    return anchor_loss(raw, faces, _anchors(size, device), VARIANCES, add_up=add_up)
 
 
 @lru_cache(maxsize=16)

@@ -15,6 +15,7 @@ from engines.data.face_pictures import Settings
 from engines.data.faces import FaceBatch, FaceLoader, load_labels
 from engines.engine import TorchEngine
 from engines.face_figures import judge_faces, judged_faces
+from engines.families import forward
 from engines.graph import parity, trained_card, write_any_size
 from engines.initial import start_from
 from engines.nets.face_free import LANDMARKS, STRIDES, FaceFreeNet, load_yunet
@@ -96,10 +97,8 @@ def losses(
     add_up: Callable[[Tensor], Tensor],
 ) -> dict[str, Tensor]:
     pictures, faces, size = batch
-    inputs = pictures.float().contiguous(memory_format=torch.channels_last)
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        raw = net(inputs)
-    return free_loss(raw.float(), faces, size, add_up=add_up)
+    raw = forward(net, pictures.float(), device=device, bf16=bf16)
+    return free_loss(raw, faces, size, add_up=add_up)
 
 
 def start(net: FaceFreeNet, path: str, recipe: Recipe, loader: FaceLoader | None) -> None:

@@ -23,6 +23,7 @@ from torch.nn import functional
 from engines.data.augment import Settings
 from engines.data.lanes import LaneBatch, LaneData, LaneLoader, Moves
 from engines.engine import TorchEngine
+from engines.families import forward
 from engines.graph import parity, trained_card, write_any_size
 from engines.initial import exported_card, load_checkpoint
 from engines.nets.lanes import OUTPUTS, STRIDE, LanesNet
@@ -118,10 +119,8 @@ def losses(
 
     The overlap is the soft Dice loss (Milletari et al. 2016, arXiv:1606.04797), picture by picture.
     """
-    inputs = (batch.pictures.float() / 255).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        logits = net(inputs)
-    logits, wanted = logits.float(), batch.masks.float() / 255
+    logits = forward(net, batch.pictures.float() / 255, device=device, bf16=bf16)
+    wanted = batch.masks.float() / 255
     entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     # Below the entropy of the teacher itself nothing can be learned: zero is then perfect.
     entropy = entropy - functional.binary_cross_entropy(wanted, wanted, reduction="none")

@@ -16,6 +16,7 @@ from engines.data.augment import Settings
 from engines.data.loader import Batch, Loader
 from engines.data.sets import judged_sets, training_samples
 from engines.engine import TorchEngine
+from engines.families import forward
 from engines.graph import parity, trained_card, write_any_size
 from engines.initial import start_from
 from engines.nets.loss import detection_loss
@@ -78,10 +79,8 @@ def losses(
     add_up: Callable[[Tensor], Tensor],
 ) -> dict[str, Tensor]:
     pictures, targets, size = batch
-    inputs = pictures.float().contiguous(memory_format=torch.channels_last)
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        raw = net(inputs)
-    return detection_loss(raw.float(), targets, size, add_up=add_up)
+    raw = forward(net, pictures.float(), device=device, bf16=bf16)
+    return detection_loss(raw, targets, size, add_up=add_up)
 
 
 def start(net: RoadNet, path: str, recipe: Recipe, loader: Loader) -> None:
