@@ -66,20 +66,23 @@ def call(options: argparse.Namespace) -> int:
     path = engine_path(options.engine)
 
     say = Teller(verbose=options.verbose)
-    report = build(
-        path,
-        precision=options.precision,
-        size=_size(options.size),
-        batch=options.batch,
-        workspace_mib=options.workspace,
-        level=options.level,
-        tactics=options.tactics,
-        force=options.force,
-        parity=not options.no_parity,
-        pictures=_pictures(options.pictures),
-        detect=detector_of(path),
-        progress=say,
-    )
+    try:
+        report = build(
+            path,
+            precision=options.precision,
+            size=_size(options.size),
+            batch=options.batch,
+            workspace_mib=options.workspace,
+            level=options.level,
+            tactics=options.tactics,
+            force=options.force,
+            parity=not options.no_parity,
+            pictures=_pictures(options.pictures),
+            detect=detector_of(path),
+            progress=say,
+        )
+    finally:
+        say.end()
     print(report.text())
     return 0
 
@@ -97,6 +100,7 @@ class Teller:
         self._verbose = verbose
         self._said = ""
         self._next_s = QUIET_S
+        self._line = False
 
     def __call__(self, progress: BuildProgress) -> None:
         if self._verbose:
@@ -104,10 +108,16 @@ class Teller:
                 self._said = progress.phase
                 print(f"{progress.elapsed_s:8.1f} s  {progress.what}", file=sys.stderr, flush=True)
         elif sys.stderr.isatty():
+            self._line = True
             print(f"\r{progress}\x1b[K", end="", file=sys.stderr, flush=True)
         elif progress.elapsed_s >= self._next_s:
             self._next_s = progress.elapsed_s + QUIET_S
             print(f"still building: {progress}", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Take the line that changes off the terminal."""
+        if self._line:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _pictures(source: str | None) -> list[U8]:

@@ -153,6 +153,18 @@ def test_where_there_is_no_terminal_a_line_now_and_then_is_enough(
     ]
 
 
+def test_the_line_on_a_terminal_is_gone_before_anything_else_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    tell = Teller(verbose=False)
+    tell.end()
+    assert capsys.readouterr().err == ""
+    tell(BuildProgress("timing conv1", None, 3.0))
+    tell.end()
+    assert capsys.readouterr().err == "\rtiming conv1, 3 s\x1b[K\r\x1b[K"
+
+
 def test_verbose_writes_a_line_for_every_phase(
     each: Any, tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
