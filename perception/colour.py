@@ -194,3 +194,27 @@ def planes_copy(planes: Planes) -> Planes:
         matrix=planes.matrix,
         full_range=planes.full_range,
     )
+
+
+def nv12(planes: Planes) -> tuple[U8, U8]:
+    """A copy: luma (H, W) and chroma (ceil(H/2), ceil(W/2), 2), Cb and Cr side by side, in one piece of memory."""
+    height, width = planes.y.shape
+    high, wide = planes.u.shape
+    memory = np.empty(height * width + 2 * high * wide, np.uint8)
+    luma = memory[: height * width].reshape(height, width)
+    chroma = memory[height * width :].reshape(high, wide, 2)
+    luma[:] = planes.y
+    cv2.merge([planes.u, planes.v], chroma)
+    return luma, chroma
+
+
+def as_nv12(planes: Planes) -> U8 | None:
+    """A picture that lies in memory as `nv12` makes them, as one array (H * 3/2, W), not copied; None of others."""
+    height, width = planes.y.shape
+    if height % 2 or width % 2 or planes.y.strides != (width, 1):
+        return None
+    start = planes.y.ctypes.data + height * width
+    for number, plane in enumerate((planes.u, planes.v)):
+        if plane.strides != (width, 2) or plane.ctypes.data != start + number:
+            return None
+    return np.lib.stride_tricks.as_strided(planes.y, (height * 3 // 2, width), (width, 1))

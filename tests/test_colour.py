@@ -4,7 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from perception.colour import bgr_to_planes, planes_copy, planes_to_bgr, planes_to_bgr_resized
+from perception.colour import (
+    as_nv12,
+    bgr_to_planes,
+    nv12,
+    planes_copy,
+    planes_to_bgr,
+    planes_to_bgr_resized,
+)
 from perception.types import Planes
 
 MATRICES = [(matrix, full) for matrix in ("bt601", "bt709", "bt2020") for full in (False, True)]
@@ -125,3 +132,23 @@ def test_a_copy_can_be_drawn_on_without_changing_the_original():
     copy.y[:] = 0
     assert planes.y.min() == 100
     assert (copy.matrix, copy.full_range) == ("bt709", False)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (65, 48), (64, 49), (1, 1)])
+def test_a_picture_in_one_piece_is_found_as_one_array(size):
+    width, height = size
+    made = bgr_to_planes(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+    assert as_nv12(made) is None
+    luma, chroma = nv12(made)
+    views = Planes(luma, chroma[..., 0], chroma[..., 1], made.matrix, made.full_range)
+    assert all(np.array_equal(getattr(views, k), getattr(made, k)) for k in "yuv")
+    whole = as_nv12(views)
+    if width % 2 or height % 2:
+        assert whole is None
+        return
+    assert whole.shape == (height * 3 // 2, width) and np.shares_memory(whole, luma)
+    assert np.array_equal(whole[:height], made.y)
+    assert np.array_equal(whole[height:].reshape(-1, width // 2, 2)[..., 1], made.v)
+    # Cut, or with Cb and Cr the other way round, it is no such picture.
+    assert as_nv12(Planes(luma[:-2], views.u[:-1], views.v[:-1])) is None
+    assert as_nv12(Planes(luma, views.v, views.u)) is None

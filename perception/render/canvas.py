@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from perception.colour import LUMA_WEIGHTS
+from perception.colour import LUMA_WEIGHTS, nv12
 from perception.render.palette import BGR, INK
 from perception.render.sprites import ColourSpace, Sprite
 from perception.types import U8, Planes
@@ -77,10 +77,8 @@ class Canvas:
             raise ValueError(
                 f"Planes.matrix must be one of {', '.join(LUMA_WEIGHTS)}, but is {planes.matrix!r}"
             )
-        chroma = np.empty((*planes.u.shape, 2), np.uint8)
-        cv2.merge([planes.u, planes.v], chroma)
-        space = ColourSpace(planes.matrix, planes.full_range)
-        return cls(space, [(np.array(planes.y, order="C"), 1), (chroma, 2)])
+        luma, chroma = nv12(planes)
+        return cls(ColourSpace(planes.matrix, planes.full_range), [(luma, 1), (chroma, 2)])
 
     @classmethod
     def from_bgr(cls, image: U8) -> Canvas:
@@ -91,8 +89,8 @@ class Canvas:
         """The drawn picture as planes. Only of a canvas made from planes."""
         assert self.space.matrix is not None
         (luma, _), (chroma, _) = self.planes
-        u, v = np.empty(chroma.shape[:2], np.uint8), np.empty(chroma.shape[:2], np.uint8)
-        cv2.split(chroma, [u, v])
+        # Not copied: an encoder takes Cb and Cr side by side, as they lie here.
+        u, v = chroma[..., 0], chroma[..., 1]
         return Planes(luma, u, v, self.space.matrix, self.space.full_range)
 
     def to_bgr(self) -> U8:

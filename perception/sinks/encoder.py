@@ -10,8 +10,10 @@ from typing import Any
 
 import av
 import av.error
+import cv2
 import numpy as np
 
+from perception.colour import as_nv12
 from perception.sources import SourceInfo
 from perception.types import U8, Planes
 
@@ -41,6 +43,8 @@ LEAST_BITS_PER_PIXEL = 0.03
 # A higher cap than this, bits a second, binds nothing (and libx264 counts in 32 bits).
 HIGHEST_CAP = 500_000_000
 MOST_THREADS = 4
+# Luma, then Cb and Cr side by side, as both encoders keep pictures inside and as the overlay is drawn.
+PICTURES = "nv12"
 ENCODERS = ("libx264", "h264_nvenc", "auto")
 # Of NVIDIA's encoder: its middle preset, and a constant quality on nearly the scale of libx264's crf.
 NVENC = {"preset": "p4", "tune": "hq", "rc": "vbr", "b": "0", "bf": "0"}
@@ -84,7 +88,7 @@ class Encoder:
         self.stream.time_base = info.time_base
         context: Any = self.stream.codec_context
         context.width, context.height = self.size
-        context.pix_fmt = "yuv420p"
+        context.pix_fmt = PICTURES
         context.time_base = info.time_base
         context.options = {
             **quality(self.name, crf, preset, plenty=has_plenty(info)),
@@ -97,32 +101,48 @@ class Encoder:
         context.color_primaries = info.colour.primaries
         context.color_trc = info.colour.trc
         context.color_range = info.colour.range
-        # One picture serves for all frames: both encoders take a copy of what they are given.
-        self._picture = av.VideoFrame(*self.size, "yuv420p")
-        self._picture.time_base = info.time_base
-        self._picture.colorspace = info.colour.space
-        self._picture.color_range = info.colour.range
+        self._colour = info.colour
+        self._time_base = info.time_base
+        # One picture serves for all frames that must be copied: both encoders take a copy of what they are given.
+        self._picture = av.VideoFrame(*self.size, PICTURES)
 
     def encode(self, planes: Planes, pts: int) -> list[Any]:
         """The packets that are ready once this picture is in.
 
         An odd picture gets its last column or row once more.
         """
-        for plane, values in zip(self._picture.planes, (planes.y, planes.u, planes.v), strict=True):
-            lines: U8 = np.frombuffer(memoryview(plane), np.uint8)
-            lines = lines.reshape(plane.height, plane.line_size)
-            height, width = values.shape
-            lines[:height, :width] = values
-            if width < plane.width:
-                lines[:height, width] = values[:, -1]
-            if height < plane.height:
-                lines[height] = lines[height - 1]
-        self._picture.pts = pts
-        return list(self.stream.codec_context.encode(self._picture))
+        drawn = as_nv12(planes)
+        if drawn is not None and planes.size == self.size:
+            picture = av.VideoFrame.from_numpy_buffer(drawn, PICTURES)
+        else:
+            picture = self._picture
+            self._copy(planes)
+        picture.pts = pts
+        picture.time_base = self._time_base
+        picture.colorspace = self._colour.space
+        picture.color_range = self._colour.range
+        return list(self.stream.codec_context.encode(picture))
+
+    def _copy(self, planes: Planes) -> None:
+        luma, chroma = (_pixels(plane) for plane in self._picture.planes)
+        height, width = planes.y.shape
+        luma[:height, :width] = planes.y
+        if width % 2:
+            luma[:height, width] = planes.y[:, -1]
+        if height % 2:
+            luma[height] = luma[height - 1]
+        pairs = chroma.reshape(len(chroma), -1, 2)[:, : planes.u.shape[1]]
+        cv2.merge([planes.u, planes.v], pairs)
 
     def drain(self) -> list[Any]:
         """The packets still inside; no picture may follow."""
         return list(self.stream.codec_context.encode(None))
+
+
+def _pixels(plane: Any) -> U8:
+    """The bytes of a plane of a picture, (height, bytes in a line)."""
+    lines: U8 = np.frombuffer(memoryview(plane), np.uint8)
+    return lines.reshape(plane.height, plane.line_size)
 
 
 def quality(

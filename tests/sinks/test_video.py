@@ -9,11 +9,12 @@ import av
 import numpy as np
 import pytest
 
-from perception.colour import planes_copy
+from perception.colour import nv12, planes_copy
 from perception.errors import ConfigError, InputError, SinkError
+from perception.sinks.encoder import Encoder
 from perception.sinks.video import MOVFLAGS, VideoSink
 from perception.sources import SourceInfo, open_source
-from perception.types import Frame, FrameResult
+from perception.types import Frame, FrameResult, Planes
 from tests.clips import (
     clip,
     number_in,
@@ -319,6 +320,24 @@ def test_an_output_that_cannot_be_made_is_refused_before_any_work():
     sink = VideoSink("/proc/out.mp4")
     with pytest.raises(InputError, match=r"/proc/out\.mp4: cannot be written \(No such file"):
         sink.open(SourceInfo("made", (64, 48), Fraction(1, 10)))
+
+
+def test_drawn_pictures_are_encoded_without_a_copy_and_look_the_same(tmp_path, monkeypatch):
+    path = saved(tmp_path, clip())
+    shown = {}
+    for name, draw in (("decoded", None), ("drawn", lambda r: in_one_piece(r.frame.planes))):
+        if draw is not None:
+            monkeypatch.setattr(Encoder, "_copy", lambda *_: pytest.fail("copied"))
+        _, _, sink = copied(path, tmp_path / f"{name}.mp4", draw=draw)
+        with av.open(str(sink.path)) as container:
+            shown[name] = [frame.to_ndarray() for frame in container.decode(video=0)]
+    assert len(shown["drawn"]) == 30
+    assert all(np.array_equal(a, b) for a, b in zip(*shown.values(), strict=True))
+
+
+def in_one_piece(planes):
+    luma, chroma = nv12(planes)
+    return Planes(luma, chroma[..., 0], chroma[..., 1], planes.matrix, planes.full_range)
 
 
 def test_a_picture_of_another_size_is_refused(tmp_path):
