@@ -79,6 +79,7 @@ class PlanesReader:
     def __init__(self, first: av.VideoFrame) -> None:
         self.coded_size = first.width, first.height
         self.orientation = orientation_of(first)
+        self._turned = self.orientation != Orientation()
         self.size = self.orientation.shown(self.coded_size)
         self.rescaled = 0
         space = int(first.colorspace)
@@ -102,13 +103,14 @@ class PlanesReader:
         if resized or name not in ("yuv420p", "yuvj420p", "nv12"):
             frame = self._reformat(frame)
             name = "yuv420p"
-        y = _view(frame.planes[0])
+        stored = frame.planes  # made anew each time it is asked for
+        y = _view(stored[0])
         if name == "nv12":
-            chroma = _view(frame.planes[1], channels=2)
+            chroma = _view(stored[1], channels=2)
             u, v = np.ascontiguousarray(chroma[..., 0]), np.ascontiguousarray(chroma[..., 1])
         else:
-            u, v = _view(frame.planes[1]), _view(frame.planes[2])
-        if self.orientation != Orientation():
+            u, v = _view(stored[1]), _view(stored[2])
+        if self._turned:
             y, u, v = (self.orientation.apply(plane) for plane in (y, u, v))
         for plane in (y, u, v):
             # The decoder still refers to this memory for the pictures to come.

@@ -11,10 +11,13 @@ import av.error
 import av.video.stream
 
 from perception.errors import InputError
+from perception.machine import usable_cores
 
 ATTACHED_PICTURE = 0x400
 # A damaged header may claim any size; twice 8192 x 4320 is more than any camera makes.
 MOST_PIXELS = 2 * 8192 * 4320
+FEW_CORES = 2
+FULL_HD = 1920 * 1088
 
 
 def checked_size(path: Path) -> int:
@@ -96,7 +99,7 @@ def _is_attached_picture(stream: Any) -> bool:
 
 
 def video_stream(container: av.container.InputContainer, path: Path) -> av.video.stream.VideoStream:
-    """The first video stream that is not a cover picture, ready to decode on all cores.
+    """The first video stream that is not a cover picture, ready to decode.
 
     Raises:
         InputError: there is none, or no decoder for it.
@@ -114,7 +117,20 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.video
             f"{path}: this build of FFmpeg has no decoder for its video track; convert it first"
         )
     stream = playable[0]
-    stream.thread_type = "AUTO"
     context = stream.codec_context
+    if _one_thread_does(context.width * context.height):
+        context.thread_count = 1
+    else:
+        stream.thread_type = "AUTO"
     context.options = {**(context.options or {}), "max_pixels": str(MOST_PIXELS)}
     return stream
+
+
+def _one_thread_does(pixels: int) -> bool:
+    """Whether one thread decodes such pictures (of so many pixels) fast enough for what follows.
+
+    More threads cost a twentieth to a fifth of the decoder's time, and hold back a picture each. On few cores
+    network and encoder keep all of them busy beside one thread that decodes; on many, or with large pictures,
+    everything would wait for it.
+    """
+    return usable_cores() <= FEW_CORES and pixels <= FULL_HD

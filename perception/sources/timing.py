@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 # A jump back in time by more than this is a new recording in the same file, not a slip.
@@ -34,6 +35,9 @@ class TimeStamps:
     def __init__(self, time_base: Fraction, rate: Fraction | None) -> None:
         self.time_base = time_base
         self.step = max(1, round(1 / (rate or Fraction(25)) / time_base))
+        # In ticks, for comparing whole numbers: fractions take longer than all else here.
+        self._discontinuity = math.floor(Fraction(DISCONTINUITY_S) / time_base)
+        self._longest_gap = math.floor(Fraction(LONGEST_GAP_S) / time_base)
         self.last: int | None = None
         self.estimated = 0
         self.jumps: list[float] = []
@@ -53,10 +57,9 @@ class TimeStamps:
             stamp = pts
         else:
             stamp = pts + self._shift
-            seconds = (stamp - last) * self.time_base
             if self._guessed and stamp <= last:
                 stamp = last + self.step
-            elif not -DISCONTINUITY_S <= seconds <= LONGEST_GAP_S:
+            elif not -self._discontinuity <= stamp - last <= self._longest_gap:
                 self.jumps.append(float(last * self.time_base))
                 stamp = last + self.step
             elif stamp <= last:
@@ -79,7 +82,7 @@ class TimeStamps:
     def is_far_ahead(self, pts: int | None) -> bool:
         if pts is None or self.last is None:
             return False
-        return (pts + self._shift - self.last) * self.time_base > DISCONTINUITY_S
+        return pts + self._shift - self.last > self._discontinuity
 
     @property
     def missing_within(self) -> int:
