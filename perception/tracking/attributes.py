@@ -116,6 +116,8 @@ class ClassifierStage:
         self._known: dict[int, _Known] = {}
         self._last_s = -math.inf
         self._warned = False
+        self._asked_classes: tuple[str, ...] | None = None
+        self._mine = np.zeros(0, bool)
 
     def __call__(self, result: FrameResult) -> None:
         if not self.tracked:
@@ -128,10 +130,11 @@ class ClassifierStage:
         self._last_s = time
         tracks = result.tracks[self.task]
         rows = np.flatnonzero(self._of_interest(tracks))
-        boxes = _boxes(tracks, result.detections.get(self.task))
-        self._look(result, tracks, rows, boxes, time)
-        for row in rows:
-            self._tell(tracks, int(tracks.track_id[row]), time)
+        if len(rows):
+            boxes = _boxes(tracks, result.detections.get(self.task))
+            self._look(result, tracks, rows, boxes, time)
+            for row in rows:
+                self._tell(tracks, int(tracks.track_id[row]), time)
         self._forget(time)
 
     def close(self) -> None:
@@ -139,6 +142,13 @@ class ClassifierStage:
 
     def _of_interest(self, found: Tracks | Detections) -> npt.NDArray[np.bool_]:
         """(N,) whether each object is of a wanted class."""
+        if found.classes is not self._asked_classes:
+            self._asked_classes = found.classes
+            self._mine = self._known_classes(found)
+        return np.asarray(self._mine[found.class_id], bool)
+
+    def _known_classes(self, found: Tracks | Detections) -> npt.NDArray[np.bool_]:
+        """(classes,) whether each is wanted; says so, once, where a wanted one is not there."""
         missing = [name for name in self.wanted if name not in found.classes]
         if missing and not self._warned:
             # Another detector than the configuration was made for: the rest of the pipeline is as good as ever,
@@ -151,8 +161,7 @@ class ClassifierStage:
                 self.name,
                 unknown(f"class of task {self.task!r}", missing[0], found.classes),
             )
-        mine = np.array([name in self.wanted for name in found.classes], bool)
-        return np.asarray(mine[found.class_id], bool)
+        return np.array([name in self.wanted for name in found.classes], bool)
 
     def _look(
         self,

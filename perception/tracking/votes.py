@@ -25,13 +25,14 @@ class Votes:
         memory_s: after so many seconds a vote has 1/e of its weight; inf for never less.
     """
 
-    __slots__ = ("_memory_s", "_sum", "_time", "_weight")
+    __slots__ = ("_memory_s", "_sum", "_time", "_weight", "_winner")
 
     def __init__(self, classes: int, *, memory_s: float) -> None:
         self._memory_s = memory_s
         self._sum = np.zeros(classes, np.float64)
         self._weight = 0.0
         self._time = -math.inf
+        self._winner: tuple[int, float] | None = None
 
     def add(self, scores: F32, time: float, *, weight: float = 1.0) -> None:
         """Count an answer, scores (C,) that add up to 1, given at `time` (seconds)."""
@@ -39,6 +40,7 @@ class Votes:
         self._sum = self._sum * kept + weight * np.log(np.maximum(scores, LEAST_SCORE))
         self._weight = self._weight * kept + weight
         self._time = time
+        self._winner = None
 
     @property
     def scores(self) -> F32:
@@ -50,6 +52,8 @@ class Votes:
     @property
     def winner(self) -> tuple[int, float]:
         """The leading class and its score."""
-        scores = self.scores
-        best = int(scores.argmax())
-        return best, float(scores[best])
+        if self._winner is None:
+            scores = self.scores
+            best = int(scores.argmax())
+            self._winner = best, float(scores[best])
+        return self._winner
