@@ -4,7 +4,8 @@ Colour conversion is one 3x3 matrix and an offset per picture, so it is one pass
 costs is bringing the chroma to the size of the luma. A network's input is smaller than the picture:
 `planes_to_bgr_resized` shrinks the planes first and converts the few pixels that are left. From twice the input's
 size on, halving brings luma and chroma to one size; then the three are resized side by side, in half the time of
-one after the other.
+one after the other. Of decoded pictures, which nobody changes, they are kept: the next network that looks at the
+same frame finds them there.
 
 The luma weights are those of ITU-R BT.601-7 section 2.5.1, BT.709-6 item 3.2 and BT.2020-2 table 4
 (non-constant luminance); quantisation as in BT.709-6 item 4.6 for limited range and JFIF 1.02 for full
@@ -14,6 +15,7 @@ range. Chroma is taken as sited in the middle of its 2x2 pixels, an error of a q
 from __future__ import annotations
 
 import threading
+import weakref
 from functools import lru_cache
 
 import cv2
@@ -97,6 +99,8 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self._sets: dict[tuple[int, int], tuple[U8, U8, U8, U8]] = {}
+        self._shrunk: U8 = np.empty((0, 0, 3), np.uint8)
+        self._shrunk_of: tuple[weakref.ref[U8], ...] = ()
 
     def __call__(self, size: tuple[int, int]) -> tuple[U8, U8, U8, U8]:
         """Three planes and a picture of three channels, of `size`."""
@@ -110,30 +114,49 @@ class _Scratch(threading.local):
             del self._sets[next(iter(self._sets))]
         return found
 
+    def shrunk(self, planes: Planes, size: tuple[int, int]) -> U8:
+        """The planes (h, w, 3) side by side, each halved as often as it takes to `size`; good until the next call."""
+        parts = planes.y, planes.u, planes.v
+        same = _size(self._shrunk) == size and len(self._shrunk_of) == len(parts)
+        if same and all(kept() is part for kept, part in zip(self._shrunk_of, parts, strict=True)):
+            return self._shrunk
+        if _size(self._shrunk) != size:
+            self._shrunk = np.empty((size[1], size[0], 3), np.uint8)
+        cv2.merge([_halved(part, size) for part in parts], dst=self._shrunk)
+        fixed = not any(part.flags.writeable for part in parts)
+        self._shrunk_of = tuple(weakref.ref(part) for part in parts) if fixed else ()
+        return self._shrunk
+
 
 _scratch = _Scratch()
 
 
 def _convert(planes: Planes, size: tuple[int, int], out: U8 | None = None) -> U8:
     """The picture at `size`: planes halved as often as that goes, resized, then converted."""
-    shrunk = [_halved(part, size) for part in (planes.y, planes.u, planes.v)]
     *buffers, stacked = _scratch(size)
-    if shrunk[0].shape == shrunk[1].shape:
-        together = (
-            stacked if shrunk[0].shape == stacked.shape[:2] else _scratch(_size(shrunk[0]))[3]
-        )
-        cv2.merge(shrunk, dst=together)
-        _resize(together, size, stacked)
+    half = _halved_size(planes.y, size)
+    if half == _halved_size(planes.u, size):
+        stacked = _resize(_scratch.shrunk(planes, half), size, stacked)
     else:
-        parts = zip(shrunk, buffers, strict=True)
-        cv2.merge([_resize(part, size, buffer) for part, buffer in parts], dst=stacked)
+        parts = zip((planes.y, planes.u, planes.v), buffers, strict=True)
+        resized = [_resize(_halved(part, size), size, buffer) for part, buffer in parts]
+        cv2.merge(resized, dst=stacked)
     matrix = _to_bgr_matrix(planes.matrix, planes.full_range)
     return np.asarray(cv2.transform(stacked, matrix, dst=out), np.uint8)
 
 
+def _halved_size(plane: U8, size: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of a plane halved until less than a factor of two to `size` is left."""
+    width, height = _size(plane)
+    while not (width % 2 or height % 2) and width >= 2 * size[0] and height >= 2 * size[1]:
+        width, height = width // 2, height // 2
+    return width, height
+
+
 def _halved(plane: U8, size: tuple[int, int]) -> U8:
-    """The plane halved until less than a factor of two to `size` is left."""
-    while _halves(plane, size):
+    """The plane at its `_halved_size`."""
+    target = _halved_size(plane, size)
+    while _size(plane) != target:
         half = plane.shape[1] // 2, plane.shape[0] // 2
         plane = np.asarray(cv2.resize(plane, half, interpolation=cv2.INTER_AREA), np.uint8)
     return plane
@@ -151,12 +174,6 @@ def _resize(picture: U8, size: tuple[int, int], buffer: U8) -> U8:
 
 def _size(picture: U8) -> tuple[int, int]:
     return picture.shape[1], picture.shape[0]
-
-
-def _halves(plane: U8, size: tuple[int, int]) -> bool:
-    height, width = plane.shape
-    even = not (height % 2 or width % 2)
-    return even and width >= 2 * size[0] and height >= 2 * size[1]
 
 
 def bgr_to_planes(image: U8, *, matrix: str = "bt709", full_range: bool = False) -> Planes:
