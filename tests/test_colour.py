@@ -152,3 +152,66 @@ def test_a_picture_in_one_piece_is_found_as_one_array(size):
     # Cut, or with Cb and Cr the other way round, it is no such picture.
     assert as_nv12(Planes(luma[:-2], views.u[:-1], views.v[:-1])) is None
     assert as_nv12(Planes(luma, views.v, views.u)) is None
+
+
+def one_after_the_other(planes, size):
+    """Every plane brought to the size for itself: halved while it is twice as large, then bilinear."""
+    parts = []
+    for part in (planes.y, planes.u, planes.v):
+        while part.shape[1] >= 2 * size[0] and part.shape[0] >= 2 * size[1]:
+            half = part.shape[1] // 2, part.shape[0] // 2
+            part = cv2.resize(part, half, interpolation=cv2.INTER_AREA)
+        parts.append(cv2.resize(part, size, interpolation=cv2.INTER_LINEAR))
+    stacked = np.dstack(parts).astype(int)
+    scale = [
+        [255 / 219, 0, 1.7927411],
+        [255 / 219, -0.2132486, -0.5329093],
+        [255 / 219, 2.1124018, 0],
+    ]
+    return np.clip((stacked - [16, 128, 128]) @ np.array(scale).T, 0, 255)[..., ::-1]
+
+
+def decoded(image):
+    planes = bgr_to_planes(image)
+    for plane in (planes.y, planes.u, planes.v):
+        plane.flags.writeable = False
+    return planes
+
+
+@pytest.mark.parametrize(
+    "size", [(144, 80), (160, 90), (128, 72), (300, 170), (60, 40), (400, 200)]
+)
+def test_planes_side_by_side_give_what_they_give_one_after_the_other(size):
+    planes = decoded(smooth((320, 180)))
+    error = planes_to_bgr_resized(planes, size) - one_after_the_other(planes, size)
+    assert np.abs(error).max() <= 1.01
+
+
+def test_the_halves_kept_of_one_picture_are_never_shown_for_another():
+    first, second = decoded(smooth((320, 180))), decoded(smooth((320, 180))[::-1])
+    sizes = [(144, 80), (128, 72), (144, 80), (100, 56)]
+    fresh = {
+        (name, size): planes_to_bgr_resized(planes_copy(planes), size)
+        for name, planes in (("first", first), ("second", second))
+        for size in sizes
+    }
+    for size in sizes:
+        for name, planes in (("first", first), ("first", first), ("second", second)):
+            assert (planes_to_bgr_resized(planes, size) == fresh[name, size]).all()
+
+
+def test_planes_that_may_be_drawn_on_are_looked_at_anew():
+    planes = flat(100, 128, 128, "bt709", False, size=(128, 128))
+    before = planes_to_bgr_resized(planes, (48, 48))
+    planes.y[:] = 200
+    assert planes_to_bgr_resized(planes, (48, 48)).min() > before.max()
+
+
+def test_a_picture_can_be_made_in_a_part_of_a_larger_one():
+    planes = decoded(smooth((320, 180)))
+    for size in [(144, 80), (200, 100), (320, 180)]:
+        larger = np.zeros((200, 340, 3), np.uint8)
+        part = larger[5 : 5 + size[1], 7 : 7 + size[0]]
+        assert planes_to_bgr_resized(planes, size, out=part) is not None
+        assert (part == planes_to_bgr_resized(planes, size)).all()
+        assert larger.sum() == part.sum()

@@ -21,6 +21,11 @@ def test_two_empty_boxes_have_iou_zero_not_nan() -> None:
     assert iou(empty, empty)[0, 0] == 0
 
 
+def test_a_box_that_is_no_number_overlaps_nothing() -> None:
+    broken = boxes((0, 0, np.nan, 10), (np.nan, np.nan, np.nan, np.nan), (0, 0, 10, 10))
+    assert iou(broken, boxes((0, 0, 10, 10)))[:, 0].tolist() == [0, 0, 1]
+
+
 def test_area_of_an_inverted_box_is_zero() -> None:
     assert area(boxes((10, 10, 0, 20)))[0] == 0
 

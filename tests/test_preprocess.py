@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from perception.card import InputSpec
+from perception.colour import bgr_to_planes, planes_to_bgr, planes_to_bgr_resized
 from perception.preprocess import Preprocessor, fitting_size
 from perception.types import Frame
 
@@ -50,6 +51,27 @@ def test_mean_std_and_colour_order() -> None:
     picture[:] = (80, 60, 50)
     tensor, _ = Preprocessor(spec)(Frame(picture))
     assert tensor[0, :, 3, 3] == pytest.approx([(50 - 10) / 2, (60 - 20) / 4, (80 - 30) / 5])
+
+
+@pytest.mark.parametrize("source", [(320, 180), (200, 300), (96, 64), (97, 65)])
+@pytest.mark.parametrize("colour", ["bgr", "rgb"])
+def test_planes_become_the_tensor_of_their_resized_picture(
+    source: tuple[int, int], colour: str
+) -> None:
+    spec = InputSpec(
+        size=(96, 64), colour=colour, mean=(10, 20, 30), std=(2, 4, 5), fit="letterbox", pad=50
+    )
+    planes = bgr_to_planes(gradient(*source))
+    prepare = Preprocessor(spec)
+    prepare(Frame(np.full((64, 96, 3), 255, np.uint8)))  # fills what the next picture pads
+    tensor, _ = prepare(Frame(planes=planes, to_bgr=planes_to_bgr))
+    _, (x, y, width, height) = prepare.place(source)
+    canvas = np.full((64, 96, 3), 50, np.uint8)
+    canvas[y : y + height, x : x + width] = planes_to_bgr_resized(planes, (width, height))
+    ordered = canvas[..., ::-1] if colour == "rgb" else canvas
+    wanted = (ordered.astype(np.float32) - np.float32(spec.mean)) * (1 / np.float32(spec.std))
+    assert tensor.dtype == np.float32
+    assert (tensor[0] == wanted.transpose(2, 0, 1)).all()
 
 
 @pytest.mark.parametrize("source", [(1920, 1080), (480, 640), (3000, 100), (100, 3000), (1, 1)])

@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,18 @@ def test_one_far_better_pair_does_not_cost_a_second_one():
     # Greedy would take 0.9 and leave 0.1; together 0.8 + 0.8 is more.
     a, b = match(np.array([[0.9, 0.8], [0.8, 0.1]]))
     assert dict(zip(a.tolist(), b.tolist(), strict=True)) == {0: 1, 1: 0}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_small_problems_are_solved_as_by_trying_everything(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(300):
+        rows, columns = rng.integers(1, 5, 2)
+        weight = rng.integers(-2, 9, (rows, columns)) / 4  # many ties, many pairs not allowed
+        a, b = match(weight)
+        assert a.tolist() == sorted(set(a.tolist())) and len(set(b.tolist())) == len(b)
+        assert (weight[a, b] > 0).all()
+        gain = np.zeros((4, 4))
+        gain[:rows, :columns] = np.maximum(weight, 0)
+        best = max(gain[range(4), order].sum() for order in permutations(range(4)))
+        assert weight[a, b].sum() == best

@@ -1,5 +1,7 @@
 import gc
+import json
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from perception.errors import ConfigError
 from perception.tracking import Tracker
 from perception.types import Detections
+from tests.tracking import sequence
 
 CLASSES = ("car", "truck", "person")
 
@@ -248,3 +251,13 @@ def test_a_prediction_before_any_look_is_empty_and_time_cannot_go_back() -> None
     tracker(Detections.empty(("car",)), 2.0)
     with pytest.raises(ValueError, match="time must not go back"):
         tracker.predicted(1.0)
+
+
+def test_a_drive_with_everything_in_it_is_tracked_as_it_always_was() -> None:
+    golden = json.loads(Path(__file__).with_name("sequence.json").read_text())
+    found = sequence.tracked()
+    assert len(found) == len(golden) == sequence.FRAMES
+    for frame, wanted in zip(found, golden, strict=True):
+        left = wanted.pop("left")
+        assert frame.pop("left") == pytest.approx(left, abs=0.11)
+        assert frame == wanted
