@@ -70,6 +70,11 @@ class Feed:
         self._processes = []
         context = multiprocessing.get_context("fork")
         workers = max(0, min(workers, last - first))
+        # OpenCV's pool of threads does not survive a fork: a process that ends the copy it got waits forever for threads
+        # it has not. One thread means no pool, here while they start and for good in them.
+        threads = cv2.getNumThreads()
+        if workers:
+            cv2.setNumThreads(1)
         for number in range(workers):
             ours, theirs = context.Pipe(duplex=False)
             self._pipes.append(ours)
@@ -85,6 +90,7 @@ class Feed:
                 process.start()
             self._processes.append(process)
             theirs.close()
+        cv2.setNumThreads(threads)
 
     def __iter__(self) -> Generator[Any, None, None]:
         with ThreadPoolExecutor(1, thread_name_prefix="feed") as pool:
@@ -158,7 +164,6 @@ def _work(
     for other in others:
         other.close()
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     try:
         for number in numbers:
             batch = mapped(make(number), _Sent.of)

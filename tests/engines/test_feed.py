@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -42,6 +43,23 @@ def test_batches_come_in_order_whoever_makes_them(workers: int) -> None:
 def test_more_processes_than_batches_is_no_trouble() -> None:
     assert len(list(Feed(make, 0, 2, workers=5, pin=False))) == 2
     assert list(Feed(make, 2, 2, workers=2, pin=False)) == []
+
+
+def test_processes_start_also_where_opencv_has_threads_at_work() -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        picture = np.zeros((2000, 2000, 3), np.uint8)
+        for _ in range(3):
+            cv2.GaussianBlur(picture, (9, 9), 2)
+            cv2.cvtColor(picture, cv2.COLOR_BGR2HSV)
+        found = list(
+            Feed(lambda number: (make(number), cv2.getNumThreads()), 0, 6, workers=2, pin=False)
+        )
+        assert [threads for _, threads in found] == [1] * 6
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_an_error_in_a_process_is_raised_here() -> None:
