@@ -13,7 +13,7 @@ from perception.types import U8
 
 F32 = npt.NDArray[np.float32]
 
-_BAND = 32  # rows laid at once; even, as chroma has half of them
+_BAND = 64  # rows laid at once; even, as chroma has half of them
 _APART = 48  # columns without paint that are worth a second piece
 _BOUND = 16384.0  # pixels: far outside any picture, and still inside OpenCV's fixed-point range
 
