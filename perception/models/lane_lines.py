@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -82,18 +81,18 @@ def find_strokes(probability: F32, *, min_score: float = 0.5) -> list[Stroke]:
     height, width = probability.shape
     runs = _runs(probability, min_score)
     chains = _join(_link(runs, height=height, width=width), runs, height=height)
-    strokes = []
-    for chain in chains:
-        x, row = runs.x[chain], runs.row[chain]
-        reach = abs(float(x[0] - x[-1]))
-        tall = int(row[0] - row[-1]) + 1
-        long_enough = math.hypot(reach, tall) >= MIN_LENGTH * width
-        if tall < max(4, MIN_ROWS * height) or reach > FLAT * tall or not long_enough:
-            continue
-        stroke = _stroke(row[::-1].astype(np.float64), x[::-1], runs.score[chain[::-1]])
-        if stroke.score >= SURE:
-            strokes.append(stroke)
+    lines = [chain for chain in chains if _is_line(chain, runs, height=height, width=width)]
+    strokes = [stroke for stroke in _strokes(lines, runs) if stroke.score >= SURE]
     return sorted(strokes, key=lambda stroke: -len(stroke.x))
+
+
+def _is_line(chain: list[int], runs: _Runs, *, height: int, width: int) -> bool:
+    """Whether a chain is long and steep enough."""
+    near, far = chain[0], chain[-1]
+    reach = abs(float(runs.x[near] - runs.x[far]))
+    tall = int(runs.row[near] - runs.row[far]) + 1
+    long_enough = math.hypot(reach, tall) >= MIN_LENGTH * width
+    return tall >= max(4, MIN_ROWS * height) and reach <= FLAT * tall and long_enough
 
 
 def _runs(probability: F32, limit: float) -> _Runs:
@@ -216,36 +215,54 @@ def _end(chain: list[int], runs: _Runs, *, far: bool) -> tuple[int, float, float
     return end, mean + slope * (middle - end), slope
 
 
-def _stroke(row: F64, x: F64, trust: F64) -> Stroke:
-    """A smooth line through a chain from far to near: a cubic where one fits, the running mean where none does."""
-    first, last = float(row[0]), float(row[-1])
-    every = np.arange(first, last + 1)
-    degree = 1 if len(row) < 8 else 2 if len(row) < 24 else 3
-    middle, half = (first + last) / 2, max(1.0, (last - first) / 2)
-    basis = _powers((row - middle) / half, degree)
+def _strokes(chains: list[list[int]], runs: _Runs) -> list[Stroke]:
+    """A smooth line through each chain, from far to near: a cubic where one fits, the running mean where none does.
+
+    All at once, in arrays (chains, runs of the longest): shorter chains are filled up with runs of no weight.
+    """
+    if not chains:
+        return []
+    count = np.array([len(chain) for chain in chains])
+    number = np.zeros((len(chains), count.max()), np.intp)
+    for mine, chain in zip(number, chains, strict=True):
+        mine[: len(chain)] = chain[::-1]
+    there = np.arange(number.shape[1]) < count[:, None]
+    row, x = runs.row[number], runs.x[number]
+    trust = runs.score[number] * there
+    first = row[:, 0]
+    tall = row[np.arange(len(chains)), count - 1] + 1 - first
+    middle = first + (tall - 1) / 2
+    half = np.maximum(1.0, (tall - 1) / 2)
+    degree = 1 + (count >= 8) + (count >= 24)
+    basis = np.empty((len(chains), 4, number.shape[1]))
+    basis[:, 0] = 1
+    basis[:, 1] = (row - middle[:, None]) / half[:, None] * there
+    for power in (2, 3):
+        np.multiply(basis[:, power - 1], basis[:, 1], out=basis[:, power])
+    basis *= (np.arange(4) <= degree[:, None])[..., None]
     weight = trust
     for _ in range(2):
-        weighted = basis * weight**2
-        normal = weighted @ basis.T
-        normal.flat[:: degree + 2] += 1e-9
-        factor = np.asarray(cv2.solve(normal, weighted @ x)[1][:, 0], np.float64)
-        off = factor @ basis - x
+        weighted = basis * (weight * weight)[:, None]
+        normal = weighted @ basis.transpose(0, 2, 1)
+        normal[:, range(4), range(4)] += 1e-9
+        factor = np.linalg.solve(normal, weighted @ x[..., None])
+        off = (basis * factor).sum(axis=1) - x
         weight = trust / (1 + (off / 1.5) ** 2)
-    if weight @ off**2 < 0.8**2 * weight.sum():
-        smooth = factor @ _powers((every - middle) / half, degree)
-    else:
-        filled = np.interp(every, row, x)
-        padded = np.pad(filled, 3, mode="reflect", reflect_type="odd")
-        smooth = np.convolve(padded, np.full(7, 1 / 7), mode="valid")
-    covered = len(row) / len(every)
-    sureness = float(trust.sum()) / len(trust) * (0.5 + 0.5 * covered)
-    return Stroke(int(first), smooth.astype(np.float32), min(1.0, sureness))
+    fits = (weight * off * off).sum(axis=1) < 0.8**2 * weight.sum(axis=1)
+    t = (np.arange(tall.max()) + (first - middle)[:, None]) / half[:, None]
+    cubic = ((factor[:, 3] * t + factor[:, 2]) * t + factor[:, 1]) * t + factor[:, 0]
+    sureness = trust.sum(axis=1) / count * (0.5 + 0.5 * (count / tall))
+    strokes = []
+    for i, (n, rows, start) in enumerate(
+        zip(count.tolist(), tall.tolist(), first.tolist(), strict=True)
+    ):
+        line = cubic[i, :rows] if fits[i] else _running_mean(row[i, :n], x[i, :n])
+        strokes.append(Stroke(start, line.astype(np.float32), min(1.0, float(sureness[i]))))
+    return strokes
 
 
-def _powers(t: F64, degree: int) -> F64:
-    """(degree + 1, N): 1, t, t^2, ..."""
-    powers = np.empty((degree + 1, len(t)))
-    powers[0] = 1
-    for power in range(degree):
-        np.multiply(powers[power], t, out=powers[power + 1])
-    return powers
+def _running_mean(row: npt.NDArray[np.int64], x: F64) -> F64:
+    """A column for every row from the first to the last: the mean over seven."""
+    filled = np.interp(np.arange(row[0], row[-1] + 1), row, x)
+    padded = np.pad(filled, 3, mode="reflect", reflect_type="odd")
+    return np.convolve(padded, np.full(7, 1 / 7), mode="valid")

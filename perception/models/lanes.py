@@ -25,6 +25,9 @@ from perception.types import F32, Frame, Lane, Lanes
 MIN_AREA = 0.004  # of the picture: smaller patches of drivable area are noise
 CLOSE_LINES = 0.16  # of the lane's width beside us: nearer than this, two lines are one double line
 MOST_POINTS = 24
+MARGIN = (
+    10  # rows around the drivable area that are looked at, twice the reach of the blur and more
+)
 
 
 def twinlitenet_card(engine: Engine) -> EngineCard:
@@ -254,8 +257,14 @@ def _at_row(stroke: Stroke, row: float, away: tuple[float, float]) -> float:
 
 def outlines(masks: LaneMasks, drivable: F32, *, min_score: float) -> tuple[F32, ...]:
     """Outlines of the drivable area in source pixels, the largest first; ragged edges smoothed."""
+    there = (drivable >= min_score).any(axis=1).nonzero()[0]
+    if not len(there):
+        return ()
+    # Rows further away than the blur reaches, twice, stay what they are: no area.
+    first = max(0, int(there[0]) - MARGIN)
+    near = drivable[first : int(there[-1]) + 1 + MARGIN]
     # Twice as fine, so that the outline runs between the cells rather than along them.
-    soft = cv2.GaussianBlur(drivable, (0, 0), 1.0)
+    soft = cv2.GaussianBlur(near, (0, 0), 1.0)
     height, width = soft.shape
     fine = cv2.resize(soft, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
     above = (fine >= min_score).view(np.uint8)
@@ -263,11 +272,11 @@ def outlines(masks: LaneMasks, drivable: F32, *, min_score: float) -> tuple[F32,
     contours, _ = cv2.findContours(on, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     found = []
     for contour in sorted(contours, key=cv2.contourArea, reverse=True):
-        if cv2.contourArea(contour) < MIN_AREA * fine.size:
+        if cv2.contourArea(contour) < MIN_AREA * 4 * drivable.size:
             break
         simple = cv2.approxPolyDP(contour, 1.2, True)[:, 0].astype(np.float32)
         if len(simple) >= 3:
-            found.append(masks.to_source((simple + 0.5) / 2 - 0.5))
+            found.append(masks.to_source((simple + 0.5) / 2 - 0.5 + (0, first)))
     return tuple(found)
 
 

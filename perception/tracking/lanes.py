@@ -105,13 +105,15 @@ class LaneSmoother:
             stamp = np.where(np.isfinite(seen[j]), time, -np.inf)
             self._lines.append(_Line(seen[j], stamp, score, score >= SHOW))
         self._lines = [
-            line for line in self._lines if line.score > 0.1 and np.isfinite(line.x).sum() >= 3
+            line
+            for line in self._lines
+            if line.score > 0.1 and np.count_nonzero(np.isfinite(line.x)) >= 3
         ]
 
     def _pull(self, line: _Line, seen: npt.NDArray[np.float64], time: float, gap: float) -> None:
         here = np.isfinite(seen)
         both = here & np.isfinite(line.x)
-        rows = np.flatnonzero(both)
+        rows = both.nonzero()[0]
         if len(rows) >= 3:
             off = seen[rows] - line.x[rows]
             # A straight-line fit of the difference is how the whole line moved.
@@ -152,7 +154,9 @@ def _match(lines: Sequence[_Line], seen: npt.NDArray[np.float64], gate: float) -
 
 
 def _stroke(line: _Line) -> Stroke:
-    rows = np.flatnonzero(np.isfinite(line.x))
-    every = np.arange(rows[0], rows[-1] + 1)
-    x = np.interp(every, rows, line.x[rows])
-    return Stroke(int(rows[0]), x.astype(np.float32), line.score)
+    rows = np.isfinite(line.x).nonzero()[0]
+    first, end = int(rows[0]), int(rows[-1]) + 1
+    x = line.x[first:end]
+    if len(rows) < len(x):
+        x = np.interp(np.arange(first, end), rows, line.x[rows])
+    return Stroke(first, x.astype(np.float32), line.score)

@@ -89,3 +89,15 @@ def test_specks_are_nothing() -> None:
         y, x = rng.integers(2, 140), rng.integers(2, 250)
         specks[y : y + 3, x : x + 3] = 0.9
     assert find_strokes(specks) == []
+
+
+def test_lines_smoothed_together_are_what_each_is_alone() -> None:
+    long, dash, bend = straight(40, 120), straight(90, 110, 100, 112), straight(230, 150, 60)
+    bend[:, 0] += 12 * np.sin(np.linspace(0, 2, 60))
+    together = {(s.top, len(s.x)): s for s in find_strokes(mask(long, dash, bend))}
+    assert len(together) == 3
+    for line in (long, dash, bend):
+        (alone,) = find_strokes(mask(line))
+        same = together[alone.top, len(alone.x)]
+        assert np.abs(same.x - alone.x).max() < 1e-3
+        assert abs(same.score - alone.score) < 1e-6

@@ -10,8 +10,16 @@ from perception.backends import TensorSpec
 from perception.card import EngineCard
 from perception.errors import EngineError
 from perception.evaluation.lanes import filled, mask_iou
+from perception.models import lanes
 from perception.models.lane_lines import Stroke
-from perception.models.lanes import LaneFinder, twinlitenet_card, with_sides
+from perception.models.lanes import (
+    LaneFinder,
+    LaneMasks,
+    outlines,
+    twinlitenet_card,
+    with_sides,
+)
+from perception.preprocess import Mapping
 from perception.types import Frame, Lane
 from tests.lane_scenes import ColourEngine, draw, line
 
@@ -49,6 +57,23 @@ def test_the_drivable_area_has_the_outline_that_was_drawn() -> None:
     true = np.concatenate([sides[0], sides[1][::-1]]).astype(np.float32)
     assert len(lanes.drivable) == 1 and len(lanes.drivable[0]) < 40
     assert mask_iou(filled(lanes.drivable, SIZE), filled([true], SIZE)) > 0.97
+
+
+def test_the_outline_is_the_same_whether_rows_without_area_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw_random = np.random.default_rng(3)
+    for low, high in ((0, 144), (80, 144), (30, 60), (143, 144), (0, 1)):
+        drivable = draw_random.random((144, 256), np.float32) * 0.45
+        drivable[low:high, 40:200] = 0.5 + 0.5 * draw_random.random((high - low, 160), np.float32)
+        masks = LaneMasks(drivable, drivable, (0, 0), 2, Mapping((0.5, 0.5), (0, 0)), (1024, 576))
+        monkeypatch.setattr(lanes, "MARGIN", 10)
+        near = outlines(masks, drivable, min_score=0.5)
+        monkeypatch.setattr(lanes, "MARGIN", 10_000)
+        everywhere = outlines(masks, drivable, min_score=0.5)
+        assert len(near) == len(everywhere)
+        for a, b in zip(near, everywhere, strict=True):
+            assert np.array_equal(a, b)
 
 
 def test_an_empty_road_has_nothing() -> None:
