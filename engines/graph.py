@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from engines.recipe import Recipe
-from engines.rewrite import focus_as_convolution
+from engines.rewrite import dense_transposed, focus_as_convolution
 from perception.card import EngineCard
 from perception.errors import EngineError
 
@@ -105,6 +105,7 @@ def write_graph(
         )
     model = onnx.load(str(output))
     focus_as_convolution(model)
+    dense_transposed(model)
     onnx.helper.set_model_props(model, card.to_metadata())
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(output))

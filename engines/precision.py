@@ -1,7 +1,7 @@
 """What INT8, bfloat16 and another runtime are worth, and cost: `python -m engines.precision`.
 
 Measures every engine of a folder in FP32 on ONNX Runtime and in every other way that this machine offers, in
-turns, by the processor time of one 16:9 picture (so that other programs disturb little), or of four crops, and the
+turns, by the processor time of one 16:9 picture (so that other programs disturb little), or of two crops, and the
 figures that the engine is judged by (`engines.judging`). Writes ``measured.json`` beside the engines, from which
 "auto" chooses (perception/backends/choice.py), and prints a Markdown table. A change is in points (hundredths) of
 the figure that lost most.
@@ -40,7 +40,7 @@ class Way:
     """An engine on one runtime in one precision.
 
     Attributes:
-        milliseconds: of processor time for one picture or four crops.
+        milliseconds: of processor time for one picture or two crops.
         speed: how many times as fast as FP32 on ONNX Runtime.
         figures: that the engine is judged by, 0 to 1.
         change: of the figure that lost most, against FP32 on ONNX Runtime; `worst` names it.

@@ -39,7 +39,8 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from engines.rewrite import cells_by_transposed_maps, focus_as_convolution
+from engines.data.faces import held_back
+from engines.rewrite import cells_by_transposed_maps, dense_transposed, focus_as_convolution
 from perception.backends import open_engine
 from perception.backends.choice import variant_path
 from perception.backends.trt_half import to_half
@@ -69,9 +70,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--family", choices=sorted(PUBLIC_CARDS), help="what a public checkpoint without a card is"
     )
     parser.add_argument("--layout", choices=LAYOUTS, default="onnxruntime")
-    parser.add_argument("--pictures", default=CALIBRATION, help="folder, or COCO data with a split")
     parser.add_argument(
-        "--count", type=int, default=CALIBRATION_PICTURES, help="calibration pictures"
+        "--pictures", nargs="+", default=[CALIBRATION], help="folders, or COCO data with a split"
+    )
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=CALIBRATION_PICTURES,
+        help="calibration pictures of all folders",
     )
     parser.add_argument(
         "--change", type=float, metavar="AP", help="what it costs, measured: goes on the card"
@@ -89,7 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_int8(
                 engine,
                 output,
-                pictures=calibration_pictures(arguments.pictures, arguments.count),
+                pictures=[
+                    picture
+                    for folder in arguments.pictures
+                    for picture in calibration_pictures(
+                        folder, arguments.count // len(arguments.pictures)
+                    )
+                ],
                 layout=arguments.layout,
                 change=arguments.change,
                 family=arguments.family,
@@ -109,7 +121,13 @@ def calibration_pictures(where: str | Path, count: int) -> list[Path]:
     """
     where = Path(where)
     if (where / "annotations.json").is_file() or where.suffix == ".json":
-        every = [truth.path for truth in load_truth(where) if truth.split in ("train", "")]
+        every = [
+            truth.path
+            for truth in load_truth(where)
+            if truth.split in ("train", "")
+            # Drivers are told apart by person, not by a split.
+            and not (where.name == "driver" and held_back("driver", truth.group, truth.split))
+        ]
     else:
         every = sorted(p for p in where.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
     if not every:
@@ -162,6 +180,7 @@ def write_int8(
         raise RequestError(f"layout must be {' or '.join(LAYOUTS)}, but is {layout!r}")
     model, card = _opened(engine, family)
     focus_as_convolution(model)
+    dense_transposed(model)
     if layout == "openvino":
         cells_by_transposed_maps(model)
     if model.opset_import[0].version < PER_CHANNEL:

@@ -22,6 +22,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from engines.nets.lanes import FIRST, GATHER, ConvUnit, LanesNet, Rise, Spread, settle
+from engines.rewrite import DENSE, grouped_weight
 from perception.errors import ConfigError, EngineError, InputError
 
 F64 = npt.NDArray[np.float64]
@@ -332,6 +333,11 @@ def load_lanes(net: LanesNet, path: str | Path, pictures: npt.NDArray[np.float32
         if node.op_type == "Identity" and node.input[0] in arrays:
             arrays[node.output[0]] = arrays[node.input[0]].clone()
     state = net.state_dict()
+    for name in [name for name in arrays if name.endswith(DENSE)]:
+        own = name.removesuffix(DENSE)
+        if own in state:
+            grouped = grouped_weight(arrays[name].numpy(), state[own].shape[1])
+            arrays[own] = torch.from_numpy(grouped)
     for name, unit in net.named_modules():
         if isinstance(unit, (ConvUnit, Rise)):
             layer = "conv" if isinstance(unit, ConvUnit) else "deconv"

@@ -9,10 +9,13 @@ import torch
 from torch import nn
 
 from engines.rewrite import (
+    DENSE,
     MARK,
     cells_by_transposed_maps,
+    dense_transposed,
     focus_as_convolution,
     focus_weight,
+    grouped_weight,
 )
 
 
@@ -107,3 +110,18 @@ def test_other_ends_are_left_alone(tmp_path):
     model = exported(Focus(), tmp_path / "focus.onnx")
     before = model.SerializeToString()
     assert not cells_by_transposed_maps(model) and model.SerializeToString() == before
+
+
+def test_a_transposed_convolution_in_groups_becomes_a_plain_one_with_the_same_results(tmp_path):
+    net = nn.Sequential(nn.Conv2d(3, 6, 1), nn.ConvTranspose2d(6, 9, 2, 2, groups=3))
+    model = exported(net, tmp_path / "rise.onnx")
+    feed = np.random.default_rng(0).normal(size=(2, 3, 24, 40)).astype(np.float32)
+    expected = outputs(model, feed)
+    assert dense_transposed(model)
+    onnx.checker.check_model(model, full_check=True)
+    np.testing.assert_allclose(outputs(model, feed), expected, atol=1e-6)
+    wide = next(entry for entry in model.graph.initializer if entry.name.endswith(DENSE))
+    array = onnx.numpy_helper.to_array(wide)
+    assert array.shape == (6, 9, 2, 2)
+    np.testing.assert_array_equal(grouped_weight(array, 3), net[1].weight.detach().numpy())
+    assert not dense_transposed(model), "there are none any more"
