@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from perception.config import DEFAULT, Config, load_config
 from perception.errors import RequestError
 from perception.registry import construct
-from perception.runner import Run
+from perception.runner import WAITING_DRAWN, Run
 from perception.sinks import Sink
 from perception.sources import LiveOptions, Source, open_source
 from perception.types import FrameResult, Planes
@@ -120,6 +121,8 @@ def open_run(
         if page is not None or show:
             watched = _live_sinks(source, draw, page, show)
             sinks += watched
+            # One being written, those that wait, one being drawn.
+            draw.keep = WAITING_DRAWN + 2 if len(sinks) > 1 else 1
     pipeline = config.pipeline()
     try:
         if jsonl is not None:
@@ -141,18 +144,27 @@ def open_run(
 
 
 class _DrawnOnce:
-    """Draws a result once, for however many outputs show it one after the other."""
+    """Draws a result once, for however many outputs show it one after the other; from any thread.
+
+    Attributes:
+        keep: newest pictures that are kept. An output that draws ahead of the others may be so far before them.
+    """
 
     def __init__(self, overlay: Any) -> None:
         self.bgr = overlay.bgr
+        self.keep = 1
         self._overlay = overlay
-        self._result: FrameResult | None = None
-        self._planes: Planes | None = None
+        self._lock = threading.Lock()
+        self._drawn: list[tuple[FrameResult, Planes]] = []
 
     def __call__(self, result: FrameResult) -> Planes:
-        if result is not self._result or self._planes is None:
-            self._planes, self._result = self._overlay(result), result
-        return self._planes
+        with self._lock:
+            for drawn, picture in self._drawn:
+                if drawn is result:
+                    return picture
+            planes: Planes = self._overlay(result)
+            self._drawn = [*self._drawn, (result, planes)][-self.keep :]
+            return planes
 
 
 def _drawing(config: Config) -> _DrawnOnce:

@@ -7,6 +7,7 @@ look at several frames of a recording at once, ahead of the caller's thread, whi
 
     source thread --Channel--> looking threads --Channel--> calling thread --Channel--> sink thread
 
+Outputs that draw are a thread for themselves there, so that the next picture is drawn while one is encoded.
 A live source gets its frames looked at one by one: what it shows now comes first. A file never loses a frame:
 `put` waits. A live source never waits: its oldest waiting frame is dropped and counted. Results are never
 dropped. A failure anywhere ends the run: what was already computed is still written, everything is closed,
@@ -21,7 +22,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, TypeAlias
 
 from perception.channel import Aborted, Channel
 from perception.errors import PerceptionError, RequestError, RunError, SinkError, SourceError
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 WAITING_FRAMES = 3
 WAITING_RESULTS = 4
+WAITING_DRAWN = 2
 # More looks at once than this only fill the memory: decoder and encoder need the other cores.
 MOST_LOOKS = 4
 CLOSE_TIMEOUT_S = 10.0
@@ -54,6 +56,9 @@ class _Looking:
 
     work: Work
     done: threading.Event = field(default_factory=threading.Event)
+
+
+_Drawn: TypeAlias = tuple[FrameResult, list[Any]]
 
 
 class Run:
@@ -103,6 +108,10 @@ class Run:
         self._looking: Channel[_Looking] = Channel(self.looks + 1)
         self._turn = threading.Lock()
         self._results: Channel[FrameResult] = Channel(WAITING_RESULTS)
+        # Results with what each sink made of them beforehand.
+        self._drawn: Channel[_Drawn] | None = None
+        if not source.live and any(hasattr(sink, "prepare") for sink in self.sinks):
+            self._drawn = Channel(WAITING_DRAWN)
         self._failures: list[BaseException] = []
         self._threads: list[threading.Thread] = []
         self._iterator: Generator[FrameResult, None, None] | None = None
@@ -160,6 +169,8 @@ class Run:
             if self.looks > 1:
                 for number in range(self.looks):
                     self._spawn(f"look-{number + 1}", self._look)
+            if self._drawn is not None:
+                self._spawn("draw", self._prepare)
             if self.sinks:
                 self._spawn("sinks", self._write)
             yield from self._process()
@@ -255,23 +266,54 @@ class Run:
         self._failures.append(failure)
         self._frames.close()
 
-    def _write(self) -> None:
+    def _prepare(self) -> None:
+        """The drawing thread."""
+        assert self._drawn is not None
         try:
             for result in self._results:
-                for sink in self.sinks:
-                    sink.write(result)
+                made = [s.prepare(result) if hasattr(s, "prepare") else None for s in self.sinks]
+                self._drawn.put((result, made))
+        except Aborted:
+            pass
+        except BaseException as failure:
+            self._fail_writing(failure)
+        finally:
+            # What is drawn is still written.
+            self._drawn.close()
+
+    def _write(self) -> None:
+        """The sinks' thread."""
+        try:
+            for result, made in self._prepared():
+                for sink, prepared in zip(self.sinks, made, strict=True):
+                    if prepared is None:
+                        sink.write(result)
+                    else:
+                        sink.write(result, prepared)  # type: ignore[call-arg]
                 self.report.ledger.written += 1
         except Aborted:
             pass
         except BaseException as failure:
-            error: BaseException = failure
-            if not isinstance(failure, PerceptionError):
-                error = SinkError(f"writing a result failed: {type(failure).__name__}: {failure}")
-                error.__cause__ = failure
-            self._failures.append(error)
-            self._results.abort()
-            self._frames.abort()
-            self._looking.abort()
+            self._fail_writing(failure)
+            if self._drawn is not None:
+                self._drawn.abort()
+
+    def _prepared(self) -> Iterator[_Drawn]:
+        if self._drawn is not None:
+            yield from self._drawn
+        else:
+            nothing = [None] * len(self.sinks)
+            yield from ((result, nothing) for result in self._results)
+
+    def _fail_writing(self, failure: BaseException) -> None:
+        error: BaseException = failure
+        if not isinstance(failure, PerceptionError):
+            error = SinkError(f"writing a result failed: {type(failure).__name__}: {failure}")
+            error.__cause__ = failure
+        self._failures.append(error)
+        self._results.abort()
+        self._frames.abort()
+        self._looking.abort()
 
     def _end(self) -> None:
         """Close everything, once; raise the first failure."""
@@ -292,6 +334,8 @@ class Run:
             thread.join(max(0.1, deadline - monotonic()))
             if thread.is_alive():
                 self._results.abort()
+                if self._drawn is not None:
+                    self._drawn.abort()
                 self._failures.append(
                     RunError(
                         f"{thread.name} did not stop within {CLOSE_TIMEOUT_S:.0f} s; it was left behind"

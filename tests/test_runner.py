@@ -341,3 +341,54 @@ def test_frames_read_before_the_source_failed_are_looked_at() -> None:
     with pytest.raises(SourceError, match="the disk is gone"):
         Run(Numbers(30, fail_at=20), Pipeline([stage]), [sink], looks=2).drain()
     assert sink.indices == list(range(20))
+
+
+class Drawing(Collect):
+    """A sink that draws before it writes; notes in which threads."""
+
+    def __init__(self, *, fail_drawing_at: int | None = None) -> None:
+        super().__init__()
+        self.drawn: list[int] = []
+        self.threads: set[str] = set()
+        self._fail_drawing_at = fail_drawing_at
+
+    def prepare(self, result: FrameResult) -> str:
+        self.threads.add(threading.current_thread().name)
+        if result.frame.index == self._fail_drawing_at:
+            raise ZeroDivisionError("no width")
+        self.drawn.append(result.frame.index)
+        return f"picture {result.frame.index}"
+
+    def write(self, result: FrameResult, picture: str | None = None) -> None:
+        if picture is None:
+            picture = self.prepare(result)
+        assert picture == f"picture {result.frame.index}"
+        super().write(result)
+
+
+def test_a_recording_is_drawn_in_a_thread_of_its_own() -> None:
+    drawing, plain = Drawing(), Collect()
+    report = Run(Numbers(30), Pipeline([Work()]), [plain, drawing]).drain()
+    assert drawing.threads == {"perception-draw"}
+    assert plain.indices == drawing.indices == drawing.drawn == list(range(30))
+    assert report.ledger.adds_up
+    live = Drawing()
+    Run(Numbers(5, live=True, pause_s=0.01), Pipeline([Work()]), [live]).drain()
+    assert live.threads == {"perception-sinks"}
+
+
+def test_a_failure_while_drawing_ends_the_run_and_what_was_drawn_is_written() -> None:
+    sink = Drawing(fail_drawing_at=7)
+    run_ = Run(Numbers(300), Pipeline([Work(pause_s=0.001)]), [sink])
+    with pytest.raises(SinkError, match=r"writing a result failed: ZeroDivisionError: no width"):
+        run_.drain()
+    assert sink.indices == list(range(7))
+    assert run_.report.ledger.inferred < 300
+
+
+def test_a_sink_that_fails_stops_the_drawing_too() -> None:
+    sink = Drawing()
+    sink._fail_at = 4
+    with pytest.raises(SinkError, match="No space left"):
+        Run(Numbers(300), Pipeline([Work(pause_s=0.001)]), [sink]).drain()
+    assert sink.indices == list(range(4)) and len(sink.drawn) < 300

@@ -12,7 +12,11 @@ from perception.types import FrameResult
 
 
 class Sink(Protocol):
-    """Takes results in order. `finish` is called once after the last result, `close` always."""
+    """Takes results in order. `finish` is called once after the last result, `close` always.
+
+    A sink may have `prepare(result)`: what it makes of a result before it writes it. A run over a recording calls it in
+    the results' order, in a thread of its own, and hands what it returns to `write` as a second argument.
+    """
 
     def open(self, info: SourceInfo) -> None: ...
 

@@ -62,14 +62,23 @@ class SegmentsSink:
         # A segment ends where it ends, whatever the source says of its own end; and it has no sound.
         self._info = replace(info, path=None, has_audio=False, end_pts=None, frames=None)
 
-    def write(self, result: FrameResult) -> None:
+    def prepare(self, result: FrameResult) -> Planes | None:
+        """The picture to encode for a result; None for the frame as it is."""
+        return self._draw(result) if self._draw is not None else result.frame.planes
+
+    def write(self, result: FrameResult, planes: Planes | None = None) -> None:
         """Encode one frame, in a new segment where one is due.
+
+        Args:
+            result: of the frame.
+            planes: what `prepare` made of it, where that was called already.
 
         Raises:
             SinkError: the disk is full or gone.
         """
         frame = result.frame
-        planes = self._draw(result) if self._draw is not None else frame.planes
+        if planes is None:
+            planes = self.prepare(result)
         age_s = float((frame.pts - self._first_pts) * frame.time_base)
         gap = any(event.kind == "reconnect" for event in result.events)
         if self._sink is None or gap or not 0 <= age_s < self.segment_s:

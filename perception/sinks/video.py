@@ -148,8 +148,22 @@ class VideoSink:
             bases = [info.time_base, *(self._sound.time_bases if self._sound is not None else ())]
             self._container.container_options["movie_timescale"] = str(_movie_timescale(bases))
 
-    def write(self, result: FrameResult) -> None:
+    def prepare(self, result: FrameResult) -> Planes:
+        """The picture to encode for a result."""
+        if self._draw is not None:
+            return self._draw(result)
+        if result.frame.planes is not None:
+            return result.frame.planes
+        return bgr_to_planes(
+            result.frame.image, matrix=self._info.matrix, full_range=self._info.full_range
+        )
+
+    def write(self, result: FrameResult, planes: Planes | None = None) -> None:
         """Encode one frame.
+
+        Args:
+            result: of the frame.
+            planes: what `prepare` made of it, where that was called already.
 
         Raises:
             SinkError: the disk is full or gone.
@@ -158,14 +172,8 @@ class VideoSink:
             raise SinkError(
                 f"{self.path}: a frame came before the video was opened or after it was closed"
             )
-        if self._draw is not None:
-            planes = self._draw(result)
-        elif result.frame.planes is not None:
-            planes = result.frame.planes
-        else:
-            planes = bgr_to_planes(
-                result.frame.image, matrix=self._info.matrix, full_range=self._info.full_range
-            )
+        if planes is None:
+            planes = self.prepare(result)
         pts = result.frame.pts
         if self._last_pts is None and pts < 0:
             self._start_before_zero(pts)
