@@ -11,7 +11,6 @@ a network's work, and `finish` (in order) does the rest.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -127,18 +126,6 @@ class Pipeline:
     def looks_together(self) -> bool:
         """Whether several frames may be looked at at once, and there is something to gain."""
         return any(map(_looks_together, self.stages))
-
-    def get_ready(self, size: tuple[int, int], number: int, threads: int) -> None:
-        """Have engines compile and allocate for frames of this (width, height) before the first one comes.
-
-        Called from each of so many threads with its number: they share the engines out. What fails here fails, and is
-        told, at the first frame.
-        """
-        stages: list[Any] = [stage for stage in self.stages if _looks_together(stage)]
-        for stage in stages[number::threads]:
-            if hasattr(stage, "get_ready"):
-                with contextlib.suppress(PerceptionError):
-                    stage.get_ready(size)
 
     def __call__(self, frame: Frame) -> FrameResult:
         """Run every stage on a frame.

@@ -168,7 +168,7 @@ class Run:
             self._spawn("source", self._read)
             if self.looks > 1:
                 for number in range(self.looks):
-                    self._spawn(f"look-{number + 1}", partial(self._look, number))
+                    self._spawn(f"look-{number + 1}", self._look)
             if self._drawn is not None:
                 self._spawn("draw", self._prepare)
             if self.sinks:
@@ -208,11 +208,9 @@ class Run:
             else:
                 yield frame
 
-    def _look(self, number: int) -> None:
+    def _look(self) -> None:
         """One of the looking threads: takes the next frame, tells its place in the order, looks at it."""
         try:
-            if self.info.kind == "video":
-                self.pipeline.get_ready(self.info.size, number, self.looks)
             while True:
                 with self._turn:
                     frame = next(self._fresh(), None)

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import pytest
 
-from perception.errors import ConfigError, EngineError, StageError
+from perception.errors import ConfigError, StageError
 from perception.pipeline import Pipeline
 from perception.types import Detections, Frame, FrameResult, Lane, Lanes
 
@@ -141,22 +139,3 @@ def test_a_look_that_fails_says_so_when_its_frame_is_finished() -> None:
     pipeline.look(work)
     with pytest.raises(StageError, match=r"stage 'road' failed on frame 99 .*no such picture"):
         pipeline.finish(work)
-
-
-def test_threads_share_out_what_gets_ready_and_failures_wait_for_the_frame() -> None:
-    class Slow(Looker):
-        sizes: ClassVar[list[tuple[str, tuple[int, int]]]] = []
-
-        def get_ready(self, size: tuple[int, int]) -> None:
-            self.sizes.append((self.name, size))
-            if self.name == "second":
-                raise EngineError("no memory")
-
-    stages = [Slow(name) for name in ("first", "second", "third")]
-    for stage in stages:
-        stage.writes = (f"detections.{stage.name}",)
-    pipeline = Pipeline([*stages, Step("last")])
-    pipeline.get_ready((64, 32), 0, 2)
-    assert Slow.sizes == [("first", (64, 32)), ("third", (64, 32))]
-    pipeline.get_ready((64, 32), 1, 2)
-    assert Slow.sizes[2:] == [("second", (64, 32))]

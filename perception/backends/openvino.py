@@ -25,6 +25,7 @@ from perception.backends import TensorSpec
 from perception.backends.cache_folder import cache_folder
 from perception.card import EngineCard
 from perception.errors import EngineError, RequestError
+from perception.machine import usable_cores
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class OpenVINOEngine:
                 f"precision must be {', '.join(PRECISIONS)} on OpenVINO, but is {precision!r}"
             )
         if streams is None:
-            streams = min(MOST_STREAMS, os.cpu_count() or 1)
+            streams = min(MOST_STREAMS, usable_cores())
         openvino = _imported()
         self.path = path
         self._openvino = openvino

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from perception.backends import Engine, for_many_threads, open_engine
 from perception.backends.installed import engine_path
 from perception.errors import ConfigError, unknown
@@ -84,12 +82,6 @@ class LaneStage:
 
     def __call__(self, result: FrameResult) -> None:
         self.tell(result, self.look(result.frame))
-
-    def get_ready(self, source: tuple[int, int]) -> None:
-        """Have the engine compile and allocate for sources of this (width, height) before the first frame."""
-        width, height = self.model.input_size(source)
-        spec = self.engine.inputs[0]
-        self.engine.infer({spec.name: np.zeros((1, 3, height, width), spec.dtype)})
 
     def look(self, frame: Frame) -> tuple[LaneMasks, list[Stroke]]:
         """The frame's own masks, and the lines in them."""

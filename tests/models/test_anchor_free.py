@@ -225,16 +225,3 @@ def test_coco_has_eighty_classes_and_ours_keep_their_names() -> None:
     assert {"car", "truck", "bus", "motorcycle", "bicycle", "person", "traffic_light"} < set(
         COCO_CLASSES
     )
-
-
-def test_a_detector_gets_ready_for_the_size_its_frames_will_have() -> None:
-    seen = []
-
-    def network(tensor: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        seen.append(tensor.shape)
-        return encode([], (tensor.shape[3], tensor.shape[2]), activated=False, objectness=True)
-
-    detector = Detector(FunctionEngine(network, make_card(), 8))
-    detector.get_ready((1280, 720))
-    detector.look(Frame(np.zeros((720, 1280, 3), np.uint8)))
-    assert seen == [(1, 3, 384, 640)] * 2
